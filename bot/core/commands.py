@@ -1,0 +1,130 @@
+"""Everything that may leave the core. Only drivers act on it; the core never waits for an answer here."""
+
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
+
+from bot.core.events import OrderType, Side
+from bot.core.units import InstrumentKey, Nanos, Paise, Quantity
+
+
+class Reason(StrEnum):
+    """Why an order exists; the CSV's column of that name."""
+
+    ENTRY = "ENTRY"
+    SIGNAL_EXIT = "SIGNAL_EXIT"
+    STOP_LOSS = "STOP_LOSS"
+    END_OF_DAY = "END_OF_DAY"
+    RISK_EXIT = "RISK_EXIT"
+    OPERATOR = "OPERATOR"
+    RECOVERY = "RECOVERY"
+
+
+class Severity(StrEnum):
+    PAGE = "page"
+    WARN = "warn"
+    INFO = "info"
+
+
+class Decision(NamedTuple):
+    """What the bot saw when it decided: kept with the order to the CSV. Price in paise; NaN = not known."""
+
+    at: Nanos
+    price: Paise
+    estimate: float
+    velocity: float
+    rel_diff: float
+    probability: float
+
+
+class Enter(NamedTuple):
+    """Strategy wants to be long. A wish: only `risk.approve` makes an order of it."""
+
+    instrument: InstrumentKey
+
+
+class Exit(NamedTuple):
+    """Strategy wants to be flat."""
+
+    instrument: InstrumentKey
+    reason: Reason
+
+
+Intent: TypeAlias = Enter | Exit
+
+
+class PlaceOrder(NamedTuple):
+    """An order to send. `tag` is unique for ever; prices in paise, `trigger_price` 0 unless a stop-limit."""
+
+    tag: str
+    instrument: InstrumentKey
+    side: Side
+    order_type: OrderType
+    quantity: Quantity
+    price: Paise
+    trigger_price: Paise
+    product: str
+    reason: Reason
+    decision: Decision
+
+
+class ModifyOrder(NamedTuple):
+    """Change a live order. `quantity` is the order's total, not what is left (upstox §5.2)."""
+
+    tag: str
+    order_id: str
+    order_type: OrderType
+    quantity: Quantity
+    price: Paise
+    trigger_price: Paise
+    reason: Reason
+
+
+class CancelOrder(NamedTuple):
+    tag: str
+    order_id: str
+    reason: str
+
+
+class AskSnapshot(NamedTuple):
+    """Read the order book and the positions; answered by BrokerSnapshot or SnapshotFailed."""
+
+    why: str
+
+
+class RecordFill(NamedTuple):
+    """A piece of an order was filled: one row of the day's CSV. Money in paise; `slippage` against us is > 0."""
+
+    at: Nanos
+    instrument: InstrumentKey
+    side: Side
+    reason: Reason
+    quantity: Quantity
+    value: Paise
+    decision: Decision
+    slippage: Paise
+    charges: Paise
+    realized_pnl_net: Paise
+    position_after: Quantity
+    order_id: str
+    exchange_order_id: str
+    exchange_time: str
+    product: str
+    tag: str
+
+
+class Refused(NamedTuple):
+    """The strategy wanted to enter and a guard said no. `reason` is one of a bounded set (core/risk.py)."""
+
+    instrument: InstrumentKey
+    reason: str
+
+
+class Alert(NamedTuple):
+    """Something a human must hear of. `name` is bounded; `text` says what to do."""
+
+    severity: Severity
+    name: str
+    text: str
+
+
+Command: TypeAlias = PlaceOrder | ModifyOrder | CancelOrder | AskSnapshot | RecordFill | Refused | Alert

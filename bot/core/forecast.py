@@ -1,0 +1,112 @@
+"""A tick → filter → window of 10 × [price, velocity, rel_diff] → probability. One instance an instrument.
+
+The classifier is a callable from outside: this file knows no file format and no runtime. Train, backtest,
+paper and live use this very code, so that a feature has one meaning (contract: *Definitions*).
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.core.kalman import Kalman
+from bot.core.units import SECOND, Nanos, Paise
+
+WINDOW_TICKS = 10
+FEATURES = 3  # price, velocity, rel_diff
+WARMUP_TICKS = 100
+GAP_NANOS: Nanos = 60 * SECOND  # a longer silence, or time going back by more, starts the filter afresh
+
+Window: TypeAlias = npt.NDArray[np.float32]  # shape (1, 10, 3): raw price, velocity, rel_diff; oldest first
+Classifier: TypeAlias = Callable[[Window], float]  # probability in [0, 1]
+
+
+class RelDiff(StrEnum):
+    """Which way the relative difference is taken (house: *Sign of rel_diff*)."""
+
+    PRICE_MINUS_ESTIMATE = "price-minus-estimate"  # (ltp − est) / est: ours, and the training data's
+    ESTIMATE_MINUS_PRICE = "estimate-minus-price"  # (est − ltp) / ltp: the first implementation, in full
+
+
+class Forecast(NamedTuple):
+    """What one tick told us. Rupees, rounded to 6 decimals; probability is None before the warm-up ends."""
+
+    tick: int  # counted from the filter's last reset, from 1
+    ltp: Paise
+    estimate: float
+    velocity: float
+    rel_diff: float
+    probability: float | None
+
+
+class Forecaster:
+    """Feed it every accepted tick of one instrument, in order."""
+
+    __slots__ = ("_at", "_classifier", "_flipped", "_kalman", "_store", "_ticks", "_views", "_warmup")
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        rel_diff: RelDiff = RelDiff.PRICE_MINUS_ESTIMATE,
+        warmup_ticks: int = WARMUP_TICKS,
+    ) -> None:
+        self._classifier = classifier
+        self._flipped = rel_diff is RelDiff.ESTIMATE_MINUS_PRICE
+        self._warmup = max(warmup_ticks, WINDOW_TICKS)
+        self._kalman = Kalman()
+        # Every row is written twice, 10 rows apart, so that the last 10 always lie in one stretch: the
+        # window handed out is a view made here once, and a tick allocates no array.
+        rows = np.zeros((2 * WINDOW_TICKS, FEATURES), dtype=np.float32)
+        self._store = memoryview(rows.reshape(-1))
+        self._views = [rows[i : i + WINDOW_TICKS].reshape(1, WINDOW_TICKS, FEATURES) for i in range(WINDOW_TICKS)]
+        self._ticks = 0
+        self._at: Nanos = 0
+
+    def reset(self) -> None:
+        """Start afresh: the next tick is number 1."""
+        self._kalman.reset()
+        self._ticks = 0
+
+    @property
+    def ticks(self) -> int:
+        """Ticks since the reset."""
+        return self._ticks
+
+    def hear(self, at: Nanos, ltp: Paise, *, classify: bool = True) -> Forecast:
+        """Take one tick. The window given to the classifier is reused: it must not keep it.
+
+        With `classify=False` the probability is left out (None): for replays that need it rarely.
+        """
+        if abs(at - self._at) > GAP_NANOS and self._ticks:
+            self.reset()
+        self._at = at
+        self._ticks = ticks = self._ticks + 1
+        price = ltp / 100
+        kalman = self._kalman
+        kalman.update(price)
+        estimate = round(kalman.estimate, 6)
+        velocity = round(kalman.velocity, 6)
+        if self._flipped:
+            rel_diff = round((estimate - price) / price, 6)
+        else:
+            # Only a filter of nothing but zeros can stand at 0, and prices are positive.
+            rel_diff = round((price - estimate) / estimate, 6) if estimate else 0.0
+        store = self._store
+        row = ticks % WINDOW_TICKS
+        here = row * FEATURES
+        there = here + WINDOW_TICKS * FEATURES
+        store[here] = store[there] = price
+        store[here + 1] = store[there + 1] = velocity
+        store[here + 2] = store[there + 2] = rel_diff
+        probability = None
+        if classify and ticks >= self._warmup:
+            probability = self._classifier(self._views[(row + 1) % WINDOW_TICKS])
+        return Forecast(ticks, ltp, estimate, velocity, rel_diff, probability)
+
+    def probability(self) -> float | None:
+        """The classifier's word on the window as it stands; None before the warm-up ends."""
+        if self._ticks < self._warmup:
+            return None
+        return self._classifier(self._views[(self._ticks + 1) % WINDOW_TICKS])
