@@ -92,7 +92,11 @@ class AskSnapshot(NamedTuple):
 
 
 class RecordFill(NamedTuple):
-    """A piece of an order was filled: one row of the day's CSV. Money in paise; `slippage` against us is > 0."""
+    """A piece of an order was filled: one row of the day's CSV.
+
+    Money in paise for the whole quantity. `slippage` is against the price at the decision: > 0 is our loss.
+    `realized_pnl_net` is what this fill gained less its charges: the day's sum is the day's net.
+    """
 
     at: Nanos
     instrument: InstrumentKey

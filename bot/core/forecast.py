@@ -4,6 +4,7 @@ The classifier is a callable from outside: this file knows no file format and no
 paper and live use this very code, so that a feature has one meaning (contract: *Definitions*).
 """
 
+from array import array
 from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
@@ -58,9 +59,11 @@ class Forecaster:
         self._kalman = Kalman()
         # Every row is written twice, 10 rows apart, so that the last 10 always lie in one stretch: the
         # window handed out is a view made here once, and a tick allocates no array.
-        rows = np.zeros((2 * WINDOW_TICKS, FEATURES), dtype=np.float32)
-        self._store = memoryview(rows.reshape(-1))
-        self._views = [rows[i : i + WINDOW_TICKS].reshape(1, WINDOW_TICKS, FEATURES) for i in range(WINDOW_TICKS)]
+        self._store = array("f", bytes(4 * 2 * WINDOW_TICKS * FEATURES))
+        rows = np.frombuffer(self._store, dtype=np.float32).reshape(2 * WINDOW_TICKS, FEATURES)
+        self._views = [
+            rows[i : i + WINDOW_TICKS].reshape(1, WINDOW_TICKS, FEATURES) for i in range(WINDOW_TICKS)
+        ]
         self._ticks = 0
         self._at: Nanos = 0
 

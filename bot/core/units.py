@@ -23,7 +23,7 @@ def paise(rupees: float) -> Paise:
 
 
 def rupees(amount: Paise) -> float:
-    """Paise → rupees. `76355` gives the very double that the text `763.55` gives (correctly rounded division)."""
+    """Paise → rupees. `76355` gives the very double that the text `763.55` gives (division rounds right)."""
     return amount / 100
 
 

@@ -1,1 +1,1 @@
-"""Turning the crank: ports, one turn, the inbox, the clocks, recovery. The only asyncio below the adapters."""
+"""Turning the crank: ports, one turn, the inbox, the outbox, the clocks, recovery."""

@@ -68,8 +68,8 @@ class Feed(Protocol):
 
 
 class Broker(Protocol):
-    """Where orders go. Calls return when the network is done; what came of them is put into the sink:
-    one SendOutcome an order command, BrokerSnapshot or SnapshotFailed for `ask_snapshot`, OrderReport any time.
+    """Where orders go. Calls return when the network is done; what came of them is put into the sink: one
+    SendOutcome an order command, BrokerSnapshot or SnapshotFailed for `ask_snapshot`, OrderReport any time.
     Never raises for anything the world did.
     """
 

@@ -1,0 +1,96 @@
+"""What the engine knows of one instrument: its contract, filter, last price and book, and the exit under way.
+
+A record with three small rules about prices; it decides nothing about orders.
+"""
+
+from bot.core.commands import Decision, Reason
+from bot.core.events import Quote, Tick
+from bot.core.forecast import Forecast, Forecaster
+from bot.core.rules import Contract
+from bot.core.units import Nanos, Paise, Quantity, tick_floor
+
+JUMP_RATIO = 0.10  # a larger one-tick move outside the book waits for confirmation (hazards F7)
+JUMP_TICKS = 3  # …by this many consistent ticks: never a permanent refusal
+
+
+class Desk:
+    """Mutable state of one instrument. Prices in paise, 0 when not known."""
+
+    __slots__ = (
+        "ask",
+        "ask_quantity",
+        "at",
+        "bid",
+        "bid_quantity",
+        "broker_position",
+        "contract",
+        "doubtful",
+        "exit_decision",
+        "exit_reason",
+        "exit_sent_mono",
+        "forecast",
+        "forecaster",
+        "ltp",
+        "mismatch",
+        "ticks_total",
+    )
+
+    def __init__(self, contract: Contract, forecaster: Forecaster) -> None:
+        self.contract = contract
+        self.forecaster = forecaster
+        self.at: Nanos = 0  # of the last accepted tick
+        self.ltp: Paise = 0
+        self.bid: Paise = 0
+        self.ask: Paise = 0
+        self.bid_quantity: Quantity = 0
+        self.ask_quantity: Quantity = 0
+        self.ticks_total = 0
+        self.forecast: Forecast | None = None
+        self.exit_reason: Reason | None = None
+        self.exit_decision: Decision | None = None
+        self.exit_sent_mono: Nanos | None = None  # when the last SELL of this exit was placed
+        self.doubtful: list[Paise] = []  # prices waiting for confirmation
+        self.broker_position: Quantity | None = None  # as last read; None: never read
+        self.mismatch: Quantity = 0  # broker's position less ours, confirmed by two readings
+
+    def quote(self, event: Tick | Quote) -> None:
+        """Take the book of an event; a side it does not know keeps its last value."""
+        if event.bid:
+            self.bid, self.bid_quantity = event.bid, event.bid_quantity
+        if event.ask:
+            self.ask, self.ask_quantity = event.ask, event.ask_quantity
+
+    def believable(self, tick: Tick) -> bool:
+        """Is this price one to act on? A wild print is held until three in a row agree (hazards F7)."""
+        ltp = tick.ltp
+        last = self.ltp
+        if not last or abs(ltp - last) <= JUMP_RATIO * last:
+            self.doubtful.clear()
+            return True
+        if self.bid and self.ask and 0.98 * self.bid <= ltp <= 1.02 * self.ask:
+            self.doubtful.clear()
+            return True
+        held = self.doubtful
+        if held and abs(ltp - held[-1]) > JUMP_RATIO * held[-1]:
+            held.clear()
+        held.append(ltp)
+        if len(held) < JUMP_TICKS:
+            return False
+        held.clear()
+        return True
+
+    def exit_price(self, exit_ticks: int) -> Paise:
+        """A SELL limit priced to fill: bid − max(`exit_ticks`, 0.5 %), on the grid, at least one tick."""
+        tick = self.contract.tick
+        reference = self.bid or self.ltp
+        step = max(exit_ticks * tick, reference // 200)
+        return max(tick_floor(reference - step, tick), tick)
+
+    def decision(self, at: Nanos, price: Paise) -> Decision:
+        """What the bot sees right now, to be kept with an order."""
+        seen = self.forecast
+        if seen is None:
+            nan = float("nan")
+            return Decision(at, price, nan, nan, nan, nan)
+        probability = float("nan") if seen.probability is None else seen.probability
+        return Decision(at, price, seen.estimate, seen.velocity, seen.rel_diff, probability)

@@ -1,0 +1,102 @@
+"""Working the orders of one instrument towards what the desk wants: enter at most once, leave for sure.
+
+Called after every event that may matter and on every heartbeat, so nothing here waits for a tick. It looks
+at what is, not at what happened: after a restart the same code picks up where the orders stand.
+Policy: facts in docs/decisions.md, *Order policy*.
+"""
+
+from collections.abc import Callable, Iterator
+
+from bot.core import risk
+from bot.core.account import Account, Order
+from bot.core.commands import AskSnapshot, CancelOrder, Command, ModifyOrder
+from bot.core.desk import Desk
+from bot.core.events import OrderType, Side
+from bot.core.orders import State
+from bot.core.rules import Rules
+from bot.core.units import SECOND, Nanos
+
+MISSING_MAX = 3  # snapshots that must lack a doubtful order before we stop waiting for it
+EXIT_AGAIN: Nanos = SECOND  # between two SELLs of one exit
+CANCEL_AGAIN: Nanos = 2 * SECOND  # a cancel without a final word is asked again
+
+
+def work(
+    desk: Desk, account: Account, rules: Rules, at: Nanos, mono: Nanos, next_tag: Callable[[], str]
+) -> Iterator[Command]:
+    """Commands that bring the instrument nearer to what the desk wants. The caller records each as sent."""
+    key = desk.contract.key
+    orders = tuple(account.open_orders(key))
+    for order in orders:
+        if order.state is State.UNKNOWN:
+            _give_up_if_lost(order, account, rules, mono)
+        elif order.command.side is Side.BUY:
+            yield from _work_entry(order, desk, rules, mono)
+        elif desk.exit_reason is not None:
+            yield from _work_exit(order, desk, rules, mono)
+    if desk.exit_reason is None or any(not order.final for order in orders):
+        return
+    if desk.exit_sent_mono is not None and mono - desk.exit_sent_mono < EXIT_AGAIN:
+        return  # the last SELL was refused at once: try again, but not in a tight loop (hazards O9)
+    position = account.position(key)
+    if desk.broker_position is not None and desk.mismatch:
+        # Somebody else sold what was ours: never sell more than the account holds.
+        position = min(position, desk.broker_position)
+    if position > 0:
+        desk.exit_sent_mono = mono
+        yield risk.exit_order(desk, rules, at, position, next_tag())
+    else:
+        desk.exit_reason = desk.exit_decision = desk.exit_sent_mono = None
+
+
+def _work_entry(order: Order, desk: Desk, rules: Rules, mono: Nanos) -> Iterator[Command]:
+    """An entry that is not full in time, or no longer wanted, is cancelled; what filled is a position."""
+    if order.state is State.LIVE:
+        late = mono - order.asked_mono >= rules.orders.entry_timeout_seconds * SECOND
+        # `amend_at` moves with each cancel, so a refused one is not repeated in a tight loop.
+        again = order.amend_at == order.asked_mono or mono - order.amend_at >= CANCEL_AGAIN
+        if (late or desk.exit_reason is not None) and again and order.order_id:
+            yield CancelOrder(order.command.tag, order.order_id, "entry_timeout" if late else "exit")
+    elif order.state is State.CANCELLING and mono - order.amend_at >= CANCEL_AGAIN:
+        yield CancelOrder(order.command.tag, order.order_id, "again")
+
+
+def _work_exit(order: Order, desk: Desk, rules: Rules, mono: Nanos) -> Iterator[Command]:
+    """A resting exit is re-priced once a second; after too many modifies it is cancelled and made anew."""
+    if order.state is State.CANCELLING:
+        if mono - order.amend_at >= CANCEL_AGAIN:
+            yield CancelOrder(order.command.tag, order.order_id, "again")
+        return
+    if order.state is not State.LIVE or not order.order_id or order.amend_open:
+        return
+    if mono - order.amend_at < rules.orders.exit_reprice_seconds * SECOND:
+        return
+    if order.amends >= rules.orders.exit_modifies_max:
+        yield CancelOrder(order.command.tag, order.order_id, "modifies_used_up")
+        return
+    price = desk.exit_price(rules.orders.exit_ticks)
+    if price != order.price:
+        reason = desk.exit_reason
+        assert reason is not None
+        yield ModifyOrder(
+            order.command.tag, order.order_id, OrderType.LIMIT, order.quantity, price, 0, reason
+        )
+
+
+def _give_up_if_lost(order: Order, account: Account, rules: Rules, mono: Nanos) -> None:
+    """An order in doubt is given up when the book lacked it three times *and* it had time to arrive late."""
+    orders = rules.orders
+    settle = orders.entry_settle_seconds if order.command.side is Side.BUY else orders.exit_settle_seconds
+    if order.missing >= MISSING_MAX and mono - order.doubt_mono >= settle * SECOND:
+        account.give_up(order)
+
+
+def snapshot_due(account: Account, asked_mono: Nanos, mono: Nanos) -> AskSnapshot | None:
+    """When the broker's book should be read again: soon while in doubt, seldom while nothing is out."""
+    if account.unknown:
+        wait, why = SECOND, "order_unknown"
+    elif account.open:
+        wait, why = 2 * SECOND, "order_open"
+    else:
+        wait, why = 30 * SECOND, "routine"
+    return AskSnapshot(why) if mono - asked_mono >= wait else None

@@ -1,0 +1,179 @@
+"""The only maker of PlaceOrder. What has not passed here has another type and cannot leave.
+
+Guards are for entries: an exit is never refused, only priced and sized. Each guard's default has its
+reason in docs/decisions.md; `guards=False` (a backtest without --guards) leaves only what physics demands.
+"""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from bot.core.account import Account
+from bot.core.commands import PlaceOrder, Reason, Refused
+from bot.core.desk import Desk
+from bot.core.events import OrderType, Side, Tick
+from bot.core.rules import Rules
+from bot.core.session import Phase
+from bot.core.units import SECOND, Nanos, Paise, Quantity
+
+LAG_MAX: Nanos = 2 * SECOND  # an older tick shows prices, it causes no entry (hazards F4)
+
+
+class Guard(StrEnum):
+    """Why an entry was refused: the bounded set that metrics and the journal use."""
+
+    PHASE = "phase"
+    NOT_READY = "not_ready"
+    STREAM_DOWN = "stream_down"
+    STOPPED = "stopped"
+    BEHIND = "behind"
+    LAGGED = "lagged"
+    ORDER_OPEN = "order_open"
+    ORDER_UNKNOWN = "order_unknown"
+    MISMATCH = "mismatch"
+    NO_QUOTE = "no_quote"
+    SPREAD = "spread"
+    PREMIUM_LOW = "premium_low"
+    PREMIUM_HIGH = "premium_high"
+    CAPITAL = "capital"
+    ENTRIES_DAY = "entries_day"
+    ENTRIES_MINUTE = "entries_minute"
+    COOLDOWN = "cooldown"
+    STOPS_DAY = "stops_day"
+    DAILY_LOSS = "daily_loss"
+    CHARGES = "charges"
+
+
+class Standing(NamedTuple):
+    """The engine's state as far as entries care."""
+
+    phase: Phase
+    ready: bool  # a snapshot was reconciled since start or reconnect
+    stream_up: bool
+    entries_stopped: bool  # by an operator or the loss limit
+    newest: bool  # no younger tick of this instrument waits
+
+
+def entry_order(
+    desk: Desk, account: Account, rules: Rules, standing: Standing, tick: Tick, tag: str
+) -> PlaceOrder | Refused:
+    """A BUY for a wish to enter, or the first guard that objects."""
+    guard = (
+        _mechanics(desk, account, standing, tick)
+        or (_book(desk, rules) if rules.risk.guards else None)
+        or (_limits(account, rules, tick.at) if rules.risk.guards else None)
+    )
+    if guard is not None:
+        return Refused(desk.contract.key, guard)
+    contract = desk.contract
+    assert contract.quantity % contract.lot == 0, contract
+    assert contract.quantity <= contract.freeze_quantity, contract
+    return PlaceOrder(
+        tag=tag,
+        instrument=contract.key,
+        side=Side.BUY,
+        order_type=OrderType.LIMIT,
+        quantity=contract.quantity,
+        price=_entry_price(desk, rules),
+        trigger_price=0,
+        product=rules.orders.product,
+        reason=Reason.ENTRY,
+        decision=desk.decision(tick.at, tick.ltp),
+    )
+
+
+def exit_order(desk: Desk, rules: Rules, at: Nanos, quantity: Quantity, tag: str) -> PlaceOrder:
+    """A SELL for the exit under way. Never refused; `quantity` is what we own, sized by the caller."""
+    assert desk.exit_reason is not None, "an exit without a reason"
+    assert quantity > 0, quantity
+    return PlaceOrder(
+        tag=tag,
+        instrument=desk.contract.key,
+        side=Side.SELL,
+        order_type=OrderType.LIMIT,
+        quantity=quantity,
+        price=desk.exit_price(rules.orders.exit_ticks),
+        trigger_price=0,
+        product=rules.orders.product,
+        reason=desk.exit_reason,
+        decision=desk.exit_decision or desk.decision(at, desk.ltp),
+    )
+
+
+def _entry_price(desk: Desk, rules: Rules) -> Paise:
+    """Ask + `entry_ticks`; without quotes the last price stands in for the ask (then marked *assumed*)."""
+    return (desk.ask or desk.ltp) + rules.orders.entry_ticks * desk.contract.tick
+
+
+def _mechanics(desk: Desk, account: Account, standing: Standing, tick: Tick) -> Guard | None:
+    """What must hold for an entry to make sense at all."""
+    if standing.phase is not Phase.OPEN:
+        return Guard.PHASE
+    if not standing.ready:
+        return Guard.NOT_READY
+    if not standing.stream_up:
+        return Guard.STREAM_DOWN
+    if standing.entries_stopped:
+        return Guard.STOPPED
+    if not standing.newest:
+        return Guard.BEHIND
+    if tick.exchange_at and tick.at - tick.exchange_at > LAG_MAX:
+        return Guard.LAGGED
+    if account.unknown:
+        return Guard.ORDER_UNKNOWN
+    if desk.exit_reason is not None or any(account.open_orders(desk.contract.key)):
+        return Guard.ORDER_OPEN
+    if desk.mismatch:
+        return Guard.MISMATCH
+    return None
+
+
+def _book(desk: Desk, rules: Rules) -> Guard | None:
+    """Is this a book to buy from?"""
+    risk = rules.risk
+    if not desk.bid or not desk.ask:
+        return Guard.NO_QUOTE
+    if (desk.ask - desk.bid) * 20_000 > risk.spread_max_bps * (desk.ask + desk.bid):
+        return Guard.SPREAD
+    if desk.ask < risk.premium_min:
+        return Guard.PREMIUM_LOW
+    if risk.premium_max is not None and desk.ask > risk.premium_max:
+        return Guard.PREMIUM_HIGH
+    if risk.capital is not None and _entry_price(desk, rules) * desk.contract.quantity > risk.capital:
+        return Guard.CAPITAL
+    return None
+
+
+def _limits(account: Account, rules: Rules, at: Nanos) -> Guard | None:
+    """Has the day had enough?"""
+    risk = rules.risk
+    entries = account.entries_at
+    if len(entries) >= risk.entries_per_day:
+        return Guard.ENTRIES_DAY
+    if len(entries) >= risk.entries_per_minute and at - entries[-risk.entries_per_minute] < 60 * SECOND:
+        return Guard.ENTRIES_MINUTE
+    stops = account.stops.values()
+    if len(stops) >= risk.stops_per_day:
+        return Guard.STOPS_DAY
+    if stops and at - max(stops) < risk.cooldown_seconds * SECOND:
+        return Guard.COOLDOWN
+    if risk.charges_per_day is not None and account.charges >= risk.charges_per_day:
+        return Guard.CHARGES
+    return None
+
+
+def loss_limit_reached(account: Account, desks: dict[str, Desk], rules: Rules) -> bool:
+    """Realized + unrealized at the bid − charges, against `daily_loss`."""
+    limit = rules.risk.daily_loss
+    if limit is None or not rules.risk.guards:
+        return False
+    return account.realized_gross + unrealized(account, desks) - account.charges <= -limit
+
+
+def unrealized(account: Account, desks: dict[str, Desk]) -> Paise:
+    """What the open positions would gain at the bid (at the last price where no bid is known)."""
+    total = 0
+    for key, holding in account.holdings.items():
+        if holding.position:
+            desk = desks[key]
+            total += (desk.bid or desk.ltp) * holding.position - holding.cost
+    return total

@@ -1,0 +1,111 @@
+"""A trading day from connect to close, whatever the mode: the tasks, and when they end.
+
+Everything runs under one TaskGroup: a task that dies unexpectedly ends the process (fail and recover).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from bot.core.engine import Engine
+from bot.core.events import Heartbeat, Operator, OperatorAction
+from bot.core.session import Session
+from bot.core.units import SECOND, Nanos
+from bot.run.inbox import Inbox
+from bot.run.outbox import Outbox
+from bot.run.ports import Broker, Clock, Feed
+from bot.run.step import Stepper
+
+HEARTBEAT: Nanos = SECOND
+SETTLE: Nanos = 5 * SECOND  # after the close: the broker's last words
+_TURNS_BEFORE_YIELD = 256  # a burst must not starve the sockets
+
+
+class DayParts(NamedTuple):
+    """What a day is made of; `assemble` chooses them."""
+
+    clock: Clock
+    session: Session
+    engine: Engine
+    inbox: Inbox
+    stepper: Stepper
+    outbox: Outbox
+    feed: Feed
+    broker: Broker
+
+
+async def run_day(parts: DayParts, stop: asyncio.Event, arm_feed: Callable[[bool], None]) -> None:
+    """Run until the close, or until flat after `stop` was set (SIGTERM); then cancel the adapters."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(_turn(parts), name="turn"),
+            group.create_task(_beat(parts), name="heartbeat"),
+            group.create_task(parts.outbox.run(), name="outbox"),
+            group.create_task(parts.broker.run(), name="broker"),
+            group.create_task(parts.feed.run(), name="feed"),
+            group.create_task(_arm(parts, arm_feed), name="arm"),
+        ]
+        await _until_over(parts, stop)
+        # The broker's last word on every order, while the adapters still listen.
+        await parts.outbox.drain()
+        for task in tasks:
+            task.cancel()
+    parts.outbox.close()
+
+
+async def _turn(parts: DayParts) -> None:
+    inbox, step = parts.inbox, parts.stepper.step
+    turns = 0
+    while True:
+        await inbox.filled()
+        while inbox:
+            step(*inbox.take())
+            turns += 1
+            if turns % _TURNS_BEFORE_YIELD == 0:
+                await asyncio.sleep(0)
+
+
+async def _beat(parts: DayParts) -> None:
+    clock = parts.clock
+    due = clock.now() // SECOND * SECOND
+    while True:
+        due = max(due + HEARTBEAT, clock.now())
+        await clock.sleep_until(due)
+        parts.inbox.put(Heartbeat(clock.now(), clock.monotonic()))
+
+
+async def _arm(parts: DayParts, arm_feed: Callable[[bool], None]) -> None:
+    """Silence is suspicious only while the market is open."""
+    for at, armed in ((parts.session.open_at, True), (parts.session.close_at, False)):
+        await parts.clock.sleep_until(at)
+        arm_feed(armed)
+
+
+async def _until_over(parts: DayParts, stop: asyncio.Event) -> None:
+    """Return at the close (plus a little), or when flat after a stop was asked for."""
+    clock, engine = parts.clock, parts.engine
+    closing = asyncio.ensure_future(clock.sleep_until(parts.session.close_at + SETTLE))
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({closing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not closing.done():
+            parts.inbox.put(Operator(clock.now(), clock.monotonic(), OperatorAction.FLATTEN, "sigterm"))
+            await _first(closing, _until_flat(clock, engine))
+    finally:
+        closing.cancel()
+        stopping.cancel()
+
+
+async def _first(closing: "asyncio.Future[None]", flat: Awaitable[None]) -> None:
+    flattened = asyncio.ensure_future(flat)
+    try:
+        await asyncio.wait({closing, flattened}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        flattened.cancel()
+
+
+async def _until_flat(clock: Clock, engine: Engine) -> None:
+    while True:
+        await clock.sleep_until(clock.now() + SECOND // 4)
+        if engine.flat:
+            return

@@ -1,0 +1,40 @@
+"""The wall clock: the only reader of the time in the bot."""
+
+import asyncio
+import time
+
+from bot.core.units import SECOND, Nanos
+
+_STEP_SECONDS = 5.0  # sleep in short steps, so that a stepped wall clock is noticed
+
+
+class WallClock:
+    """The Clock port on real time. `speed` > 1 makes a clock that runs faster (the twin's, for tests)."""
+
+    def __init__(self, *, starts_at: Nanos | None = None, speed: float = 1.0) -> None:
+        self._speed = speed
+        self._starts_at = starts_at
+        self._started = time.monotonic_ns()
+
+    def now(self) -> Nanos:
+        if self._starts_at is None:
+            return time.time_ns()
+        return self._starts_at + round((time.monotonic_ns() - self._started) * self._speed)
+
+    def monotonic(self) -> Nanos:
+        if self._speed == 1.0:
+            return time.monotonic_ns()
+        return round((time.monotonic_ns() - self._started) * self._speed)
+
+    async def sleep_until(self, at: Nanos) -> None:
+        while (left := at - self.now()) > 0:
+            await asyncio.sleep(min(left / SECOND / self._speed, _STEP_SECONDS))
+
+    def departed(self) -> None:
+        """Real time does not wait."""
+
+    def arrived(self) -> None:
+        """Real time does not wait."""
+
+    async def quiet(self) -> None:
+        """Real time does not wait."""

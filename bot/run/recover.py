@@ -1,0 +1,44 @@
+"""One way up: start, crash and reconnect share this path.
+
+Replay the journal into the account, doubt whatever was under way, and let the first snapshot of the broker
+settle it (the engine is not ready before). Whether the journal is empty, whole or from a lost volume makes
+no difference: rows of the broker's book that carry our mark are adopted.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from bot.core.commands import CancelOrder, ModifyOrder, PlaceOrder, RecordFill
+from bot.core.engine import Engine
+from bot.core.events import OrderReport, SendOutcome
+from bot.core.units import Nanos
+
+
+class Recovered(NamedTuple):
+    """What the journal held."""
+
+    fills: tuple[RecordFill, ...]
+    orders: int
+    under_way: int  # orders whose outcome must be asked
+
+
+def replay(engine: Engine, kept: Iterable[object], mono: Nanos) -> Recovered:
+    """Apply what the journal kept, oldest first. `kept` holds decoded records of `run/outbox.Kept`."""
+    account = engine.account
+    fills: list[RecordFill] = []
+    for item in kept:
+        match item:
+            case PlaceOrder() | ModifyOrder() | CancelOrder():
+                account.sent(item, mono)
+            case SendOutcome():
+                account.answered(item)
+            case OrderReport():
+                if engine.is_own(item.tag) and item.instrument in engine.desks:
+                    if item.tag not in account.orders:
+                        account.adopt(item, mono)
+                    account.heard(item)
+            case RecordFill():
+                fills.append(item)
+    under_way = len(account.open)
+    engine.restored(mono)
+    return Recovered(tuple(fills), len(account.orders), under_way)

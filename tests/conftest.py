@@ -1,0 +1,43 @@
+"""Shared makers. Instants of tests stand on one pinned day; nothing here depends on today's date."""
+
+from datetime import date, time
+from pathlib import Path
+
+import pytest
+
+from bot.core.rules import Contract
+from bot.core.session import Session
+from bot.core.units import SECOND, ist_nanos
+
+DAY = date(2026, 9, 16)
+KEY = "NSE_FO|45450"
+RECORDED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def at(clock: str, *, nanos: int = 0) -> int:
+    """`at("09:15:30")` on the pinned day, as nanoseconds since the epoch."""
+    return ist_nanos(DAY, time.fromisoformat(clock)) + nanos
+
+
+def seconds(number: float) -> int:
+    return round(number * SECOND)
+
+
+@pytest.fixture
+def contract() -> Contract:
+    return Contract(
+        key=KEY, quantity=75, lot=75, tick=5, freeze_quantity=1800, exchange="NSE", name="NIFTY 25000 CE"
+    )
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session.on(DAY)
+
+
+@pytest.fixture
+def recorded() -> Path:
+    """Real recorded data beside the checkout; skips loudly where it is not."""
+    if not RECORDED.is_dir():
+        pytest.skip("real recorded data is not beside this checkout (../shared/data)")
+    return RECORDED
