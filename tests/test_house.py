@@ -1,4 +1,4 @@
-"""The house rules hold: rooms import only from floors below, and the core neither reads clocks nor does IO."""
+"""The house rules hold: rooms import only from floors below; the core reads no clock and does no IO."""
 
 import ast
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ def test_the_core_has_no_clock_no_randomness_no_logging_no_io_no_async(path: Pat
 
 
 def test_only_live_reads_the_wall_clock() -> None:
-    """`time.time` and `datetime.now` appear in run/live.py alone; a stopwatch (perf_counter) may time things."""
+    """`time.time` and `datetime.now` appear in run/live.py alone; a stopwatch may time things."""
     for path in FILES:
         if path.relative_to(BOT).as_posix() == "run/live.py":
             continue
@@ -84,7 +84,9 @@ def test_only_live_reads_the_wall_clock() -> None:
 
 def test_rooms_are_comfortable() -> None:
     """No hand-written file above 350 lines."""
-    long = {str(path.relative_to(BOT)): n for path in FILES if (n := len(path.read_text().splitlines())) > 350}
+    long = {
+        str(path.relative_to(BOT)): n for path in FILES if (n := len(path.read_text().splitlines())) > 350
+    }
     assert not long
 
 

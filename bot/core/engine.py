@@ -154,9 +154,10 @@ class Engine:
             return
         phase = self.session.phase_at(tick.at)
         status = self.segments.get(desk.contract.segment, _OPEN_STATUS)
-        believable = desk.believable(tick)
+        if not desk.believable(tick):
+            return
         desk.quote(tick)
-        if phase is Phase.BEFORE or phase is Phase.CLOSED or status != _OPEN_STATUS or not believable:
+        if phase is Phase.BEFORE or phase is Phase.CLOSED or status != _OPEN_STATUS:
             return
         desk.at = tick.at
         desk.ltp = tick.ltp

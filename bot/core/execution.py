@@ -17,7 +17,7 @@ from bot.core.rules import Rules
 from bot.core.units import SECOND, Nanos
 
 MISSING_MAX = 3  # snapshots that must lack a doubtful order before we stop waiting for it
-EXIT_AGAIN: Nanos = SECOND  # between two SELLs of one exit
+EXIT_AGAIN: Nanos = SECOND  # a SELL refused at once is not repeated in a tight loop (hazards O9)
 CANCEL_AGAIN: Nanos = 2 * SECOND  # a cancel without a final word is asked again
 
 
@@ -36,17 +36,15 @@ def work(
             yield from _work_exit(order, desk, rules, mono)
     if desk.exit_reason is None or any(not order.final for order in orders):
         return
-    if desk.exit_sent_mono is not None and mono - desk.exit_sent_mono < EXIT_AGAIN:
-        return  # the last SELL was refused at once: try again, but not in a tight loop (hazards O9)
     position = account.position(key)
     if desk.broker_position is not None and desk.mismatch:
         # Somebody else sold what was ours: never sell more than the account holds.
         position = min(position, desk.broker_position)
-    if position > 0:
+    if position <= 0:
+        desk.exit_reason = desk.exit_decision = desk.exit_sent_mono = None
+    elif desk.exit_sent_mono is None or mono - desk.exit_sent_mono >= EXIT_AGAIN:
         desk.exit_sent_mono = mono
         yield risk.exit_order(desk, rules, at, position, next_tag())
-    else:
-        desk.exit_reason = desk.exit_decision = desk.exit_sent_mono = None
 
 
 def _work_entry(order: Order, desk: Desk, rules: Rules, mono: Nanos) -> Iterator[Command]:

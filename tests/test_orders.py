@@ -1,0 +1,194 @@
+"""Orders and the account: no order of the broker's words can make us forget or invent a quantity."""
+
+import random
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.core.account import NOT_DECIDED, Account
+from bot.core.charges import card_on
+from bot.core.commands import CancelOrder, ModifyOrder, PlaceOrder, Reason
+from bot.core.events import Act, OrderReport, OrderType, Outcome, SendOutcome, Side
+from bot.core.orders import FINAL, State, Word, advance, word_of
+from tests.conftest import KEY
+
+TAG = "k260916r1n1"
+CARD = {KEY: card_on(date(2026, 9, 16), "NSE")}
+
+
+def place(
+    tag: str = TAG, side: Side = Side.BUY, quantity: int = 75, reason: Reason = Reason.ENTRY
+) -> PlaceOrder:
+    decision = NOT_DECIDED._replace(at=1, price=30_000)
+    return PlaceOrder(tag, KEY, side, OrderType.LIMIT, quantity, 30_005, 0, "D", reason, decision)
+
+
+def report(
+    status: str, filled: int = 0, price: int = 30_005, tag: str = TAG, **changes: object
+) -> OrderReport:
+    made = OrderReport(
+        2, 2, tag, "261", "", KEY, Side.BUY, "LIMIT", status, 75, filled, filled * price, price, 0, "", ""
+    )
+    return made._replace(**changes)
+
+
+def answer(outcome: Outcome, act: Act = Act.PLACE, tag: str = TAG) -> SendOutcome:
+    return SendOutcome(2, 2, tag, act, outcome, "261" if outcome is Outcome.ACCEPTED else "", "", "")
+
+
+def fresh() -> Account:
+    account = Account([KEY], CARD)
+    account.sent(place(), 0)
+    return account
+
+
+LIFE = [
+    report("put order req received"),
+    report("validation pending"),
+    report("open pending"),
+    report("open"),
+    report("open", 25),
+    report("open", 50),
+    report("complete", 75),
+]
+
+
+@given(st.lists(st.sampled_from(LIFE), max_size=12), st.randoms(use_true_random=False))
+def test_any_order_and_repetition_of_the_words_gives_the_same_account(
+    extra: list, rng: random.Random
+) -> None:
+    """Duplicates, reorderings and stale words are harmless: position = Σ cumulative fills."""
+    words = [*LIFE, *extra]
+    rng.shuffle(words)
+    account = fresh()
+    rows = [heard.fill for word in words if (heard := account.heard(word)).fill]
+    order = account.orders[TAG]
+    assert (account.position(KEY), order.state, order.filled_value) == (75, State.FILLED, 75 * 30_005)
+    assert sum(row.quantity for row in rows) == 75
+    assert sum(row.value for row in rows) == 75 * 30_005
+    assert not account.open
+
+
+@given(st.sampled_from(list(State)), st.lists(st.sampled_from(list(Word)), max_size=20))
+def test_a_final_word_of_the_broker_sticks(state: State, words: list[Word]) -> None:
+    """Nothing but a completed fill moves an order the broker has ended; our own conclusions do revive."""
+    ours = {Word.CANCEL_ASKED, Word.GIVEN_UP}
+    for word in words:
+        if word in ours:
+            continue
+        after = advance(state, word)
+        if state in {State.FILLED, State.CANCELLED, State.REJECTED}:
+            assert after in {state, State.FILLED}
+        if after is not None:
+            state = after
+
+
+@pytest.mark.parametrize("state", sorted(FINAL))
+def test_cancelling_what_is_over_is_our_bug_and_crashes(state: State) -> None:
+    with pytest.raises(AssertionError, match="illegal move of ours"):
+        advance(state, Word.CANCEL_ASKED)
+
+
+def test_every_status_of_the_fact_sheet_has_a_word() -> None:
+    known = """put order req received|validation pending|open pending|open|trigger pending
+        |modify validation pending|modify pending|modified|not modified|cancel pending|not cancelled
+        |after market order req received|modify after market order req received|complete|rejected|cancelled
+        |cancelled after market order"""
+    assert all(word_of(status.strip()) is not None for status in known.split("|"))
+
+
+def test_a_strange_word_changes_nothing_and_is_an_anomaly() -> None:
+    account = fresh()
+    heard = account.heard(report("gone fishing", 25))
+    assert "gone fishing" in heard.anomaly
+    assert account.position(KEY) == 25  # quantities are believed all the same
+    assert TAG in account.open
+
+
+def test_a_lost_answer_is_unknown_until_the_broker_speaks() -> None:
+    account = fresh()
+    account.answered(answer(Outcome.UNKNOWN))
+    assert account.orders[TAG].state is State.UNKNOWN
+    assert account.unknown == 1
+    account.heard(report("complete", 75))
+    assert account.unknown == 0
+    assert account.position(KEY) == 75
+
+
+def test_a_fill_after_we_gave_up_revives_the_order() -> None:
+    account = fresh()
+    account.answered(answer(Outcome.UNKNOWN))
+    account.give_up(account.orders[TAG])
+    assert not account.open
+    heard = account.heard(report("open", 25))
+    assert heard.fill is not None
+    assert account.position(KEY) == 25
+    assert account.orders[TAG].state is State.LIVE
+    assert TAG in account.open
+
+
+def test_a_fill_overtaking_a_cancel_is_counted() -> None:
+    account = fresh()
+    account.heard(report("open", 25))
+    account.sent(CancelOrder(TAG, "261", "entry_timeout"), 3)
+    account.heard(report("open", 50))
+    assert account.orders[TAG].state is State.CANCELLING
+    account.heard(report("cancelled", 50))
+    assert (account.position(KEY), account.orders[TAG].state) == (50, State.CANCELLED)
+
+
+def test_a_refused_cancel_leaves_the_order_live() -> None:
+    account = fresh()
+    account.heard(report("open"))
+    account.sent(CancelOrder(TAG, "261", "entry_timeout"), 3)
+    account.answered(answer(Outcome.REFUSED, Act.CANCEL))
+    assert account.orders[TAG].state is State.LIVE
+
+
+def test_a_modify_is_under_way_until_answered() -> None:
+    account = fresh()
+    account.heard(report("open"))
+    account.sent(ModifyOrder(TAG, "261", OrderType.LIMIT, 75, 29_000, 0, Reason.SIGNAL_EXIT), 3)
+    assert account.orders[TAG].amend_open
+    account.answered(answer(Outcome.UNKNOWN, Act.MODIFY))
+    assert not account.orders[TAG].amend_open
+
+
+def test_a_tag_is_never_used_twice() -> None:
+    with pytest.raises(AssertionError, match="tag used twice"):
+        fresh().sent(place(), 1)
+
+
+@given(st.lists(st.tuples(st.integers(1, 75), st.integers(100, 60_000)), min_size=1, max_size=8))
+def test_profit_and_costs_are_exact_to_the_paisa(sales: list[tuple[int, int]]) -> None:
+    """However a position leaves in pieces, Σ realized = Σ sold − Σ bought and the cost ends at 0."""
+    account = fresh()
+    account.heard(report("complete", 75))
+    left, got, net = 75, 0, 0
+    rows = []
+    for n, (quantity, price) in enumerate([*sales, (75, 30_000)]):
+        quantity = min(quantity, left)
+        if not quantity:
+            break
+        tag = f"k260916r1n{n + 2}"
+        account.sent(place(tag, Side.SELL, quantity, Reason.SIGNAL_EXIT), 5)
+        heard = account.heard(report("complete", quantity, price, tag, side=Side.SELL, quantity=quantity))
+        rows.append(heard.fill)
+        left -= quantity
+        got += quantity * price
+    net = got - 75 * 30_005
+    assert left == 0
+    assert account.realized_gross == net
+    assert account.holdings[KEY].cost == 0
+    assert account.holdings[KEY].entry_price == 0
+
+
+def test_stops_and_entries_are_counted_once_each() -> None:
+    account = fresh()
+    account.heard(report("complete", 75))
+    for n in (2, 3):  # one stop may take several orders
+        account.sent(place(f"k260916r1n{n}", Side.SELL, 75, Reason.STOP_LOSS), n)
+    assert len(account.stops) == 1
+    assert len(account.entries_at) == 1

@@ -1,0 +1,122 @@
+"""Settings: every error at once with its key, secrets never printed, the old names still work."""
+
+from pathlib import Path
+
+import pytest
+
+from bot.settings import SettingsRefused, load
+
+GOOD = """
+[broker]
+product = "D"
+[[instruments]]
+key = "NSE_FO|45450"
+quantity = 75
+lot = 75
+freeze_quantity = 1800
+[risk]
+daily_loss_rupees = 5000
+accept_no_edge = true
+"""
+TOKEN = {"BOT_LIVE_ACCESS_TOKEN": "canary-token"}
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "bot.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_good_file_becomes_rules_in_paise(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, GOOD), TOKEN)
+    assert settings.rules.risk.stop_loss == 5_000
+    assert settings.rules.risk.daily_loss == 500_000
+    assert settings.rules.risk.charges_per_day == 250_000
+    assert settings.contracts[0].exchange == "NSE"
+    assert settings.contracts[0].tick == 5
+    assert settings.broker.live_access_token.get_secret_value() == "canary-token"
+
+
+def test_all_errors_are_listed_at_once_each_with_its_key(tmp_path: Path) -> None:
+    text = """
+[broker]
+product = "X"
+[[instruments]]
+key = "NSE_FO|45450"
+quantity = 70
+lot = 75
+freeze_quantity = 1800
+[strategy]
+threshold = 1.5
+treshold = 0.6
+[session]
+flatten = "15:45"
+"""
+    with pytest.raises(SettingsRefused) as refused:
+        load(write(tmp_path, text), {"BOT_RISKY": "1"})
+    said = "\n".join(refused.value.problems)
+    for key in (
+        "broker.product",
+        "instruments.0",
+        "strategy.threshold",
+        "strategy.treshold",
+        "session",
+        "BOT_RISKY",
+    ):
+        assert key in said, said
+    assert "multiple of the lot 75" in said
+
+
+def test_live_wants_a_limit_a_token_and_the_words(tmp_path: Path) -> None:
+    text = GOOD.replace("daily_loss_rupees = 5000", "").replace("accept_no_edge = true", "")
+    with pytest.raises(SettingsRefused) as refused:
+        load(write(tmp_path, text), {})
+    said = "\n".join(refused.value.problems)
+    assert all(key in said for key in ("daily_loss_rupees", "accept_no_edge", "BOT_LIVE_ACCESS_TOKEN"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[broker\n", "not valid TOML"),
+        (GOOD.replace("[broker]", '[broker]\nlive_access_token = "canary"'), "must not stand"),
+    ],
+)
+def test_a_damaged_file_and_a_secret_in_it_are_refused_in_words(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    with pytest.raises(SettingsRefused) as refused:
+        load(write(tmp_path, text), TOKEN)
+    assert words in str(refused.value)
+    assert "canary" not in str(refused.value)
+
+
+def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SettingsRefused, match=r"bot\.example\.toml"):
+        load(tmp_path / "none.toml", {})
+
+
+def test_the_environment_overrides_the_file_under_new_and_old_names(tmp_path: Path) -> None:
+    environ = TOKEN | {
+        "BOT_INSTRUMENT_KEY": "BSE_FO|843110",
+        "BOT_TRADE_QTY": "150",
+        "BOT_STRATEGY__THRESHOLD": "0.7",
+        "BOT_TELEMETRY__PORT": "0",
+    }
+    settings = load(write(tmp_path, GOOD), environ)
+    assert (settings.contracts[0].key, settings.contracts[0].quantity) == ("BSE_FO|843110", 150)
+    assert settings.contracts[0].exchange == "BSE"
+    assert settings.rules.strategy.threshold == 0.7
+    assert settings.telemetry.port == 0
+
+
+def test_secrets_are_in_no_text_of_the_settings(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, GOOD), TOKEN)
+    assert "canary" not in repr(settings)
+    assert "canary" not in str(settings.public)
+
+
+def test_plain_http_goes_to_the_twin_alone(tmp_path: Path) -> None:
+    text = GOOD.replace("[broker]", '[broker]\napi_host = "http://example.com"')
+    with pytest.raises(SettingsRefused, match="https"):
+        load(write(tmp_path, text), TOKEN)
