@@ -7,7 +7,7 @@ This file knows nothing of strategy, prices to come, or why an order was made be
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from bot.core.charges import RateCard
+from bot.core.charges import NO_CHARGES, RateCard
 from bot.core.commands import CancelOrder, Decision, ModifyOrder, PlaceOrder, Reason, RecordFill
 from bot.core.events import Act, OrderReport, OrderType, Outcome, SendOutcome, Side
 from bot.core.orders import FINAL, State, Word, advance, word_of
@@ -98,7 +98,7 @@ class Account:
         self.holdings = {key: Holding() for key in instruments}
         self.orders: dict[str, Order] = {}
         self.open: dict[str, Order] = {}  # those not final
-        self.charges: Paise = 0
+        self.charged = NO_CHARGES  # by component, exact
         self.entries_at: list[Nanos] = []
         self.stops: dict[tuple[InstrumentKey, int], Nanos] = {}  # (instrument, cycle) → when decided
         self._card = card
@@ -116,6 +116,11 @@ class Account:
     def unknown(self) -> int:
         """Orders whose outcome we do not know."""
         return sum(order.state is State.UNKNOWN for order in self.open.values())
+
+    @property
+    def charges(self) -> Paise:
+        """All charges of the day so far."""
+        return self.charged.total
 
     @property
     def realized_gross(self) -> Paise:
@@ -256,8 +261,9 @@ class Account:
             gained = value - cost
             holding.realized += gained
         card = self._card[command.instrument]
-        charges = card.fill_charges(command.side, value, first_fill_of_order=first).total
-        self.charges += charges
+        cost_of_fill = card.fill_charges(command.side, value, first_fill_of_order=first)
+        charges = self.charged.step(cost_of_fill)  # whole paise that sum to the exact total
+        self.charged = self.charged.plus(cost_of_fill)
         against = value - command.decision.price * quantity
         return RecordFill(
             at=report.at,

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
-from bot.core.commands import AskSnapshot, CancelOrder, Command, ModifyOrder, PlaceOrder, RecordFill
+from bot.core.commands import Alert, AskSnapshot, CancelOrder, Command, ModifyOrder, PlaceOrder, RecordFill
 from bot.core.events import (
     Act,
     BrokerSnapshot,
@@ -26,7 +26,9 @@ from bot.run.ports import Broker, Clock, Journal, OrderCommand, Record, Sink
 
 EXIT_WAITS_SECONDS = 0.05
 
-Kept: TypeAlias = PlaceOrder | ModifyOrder | CancelOrder | OrderReport | SendOutcome | RecordFill
+Kept: TypeAlias = (
+    PlaceOrder | ModifyOrder | CancelOrder | OrderReport | SendOutcome | RecordFill | Alert | Operator
+)
 Acting: TypeAlias = PlaceOrder | ModifyOrder | CancelOrder | AskSnapshot | RecordFill
 Encode: TypeAlias = Callable[[Kept], tuple[str, str]]  # a record's kind and its JSON body
 WriteFills: TypeAlias = Callable[[Sequence[RecordFill]], None]
@@ -62,9 +64,7 @@ class Outbox:
         """Take what a turn left: records of what was heard, then what was decided."""
         kept = _heard(event, commands)
         kept += [
-            command
-            for command in commands
-            if isinstance(command, PlaceOrder | ModifyOrder | CancelOrder | RecordFill)
+            c for c in commands if isinstance(c, PlaceOrder | ModifyOrder | CancelOrder | RecordFill | Alert)
         ]
         acting = [
             c
@@ -174,7 +174,7 @@ def _is_exit(command: Command) -> bool:
 
 def _heard(event: Event, commands: Sequence[Command]) -> list[Kept]:
     """The broker's words worth keeping. A snapshot is kept row by row, when it taught us something."""
-    if isinstance(event, OrderReport | SendOutcome):
+    if isinstance(event, OrderReport | SendOutcome | Operator):
         return [event]
     if isinstance(event, BrokerSnapshot) and commands:
         return [row for row in event.orders if row.tag]
