@@ -372,7 +372,12 @@ def test_a_refused_exit_is_tried_again_but_not_in_a_tight_loop(desk: Desk) -> No
         made += desk.engine.handle(Heartbeat(desk.now, desk.mono))
         orders += [c for c in made if isinstance(c, PlaceOrder)]
     assert len(orders) == 1
-    assert only(desk.heartbeat(1), PlaceOrder).quantity == 75
+    waits = []
+    for second in range(1, 40):
+        if made := [c for c in desk.heartbeat() if isinstance(c, PlaceOrder)]:
+            waits.append(second)
+            assert only(desk.word(made[0], "rejected"), Alert).name == "ExitRejected"
+    assert waits == [1, 3, 7, 15, 23, 31, 39]  # slower and slower, never given up
 
 
 def test_sells_never_add_up_to_more_than_we_own(desk: Desk) -> None:

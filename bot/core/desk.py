@@ -26,8 +26,9 @@ class Desk:
         "contract",
         "doubtful",
         "exit_decision",
+        "exit_next_mono",
         "exit_reason",
-        "exit_sent_mono",
+        "exit_tries",
         "forecast",
         "forecaster",
         "ltp",
@@ -48,7 +49,8 @@ class Desk:
         self.forecast: Forecast | None = None
         self.exit_reason: Reason | None = None
         self.exit_decision: Decision | None = None
-        self.exit_sent_mono: Nanos | None = None  # when the last SELL of this exit was placed
+        self.exit_tries = 0  # SELLs of this exit since the last fill
+        self.exit_next_mono: Nanos = 0  # no SELL before
         self.doubtful: list[Paise] = []  # prices waiting for confirmation
         self.broker_position: Quantity | None = None  # as last read; None: never read
         self.mismatch: Quantity = 0  # broker's position less ours, confirmed by two readings
@@ -78,6 +80,11 @@ class Desk:
             return False
         held.clear()
         return True
+
+    def exit_over(self) -> None:
+        """Flat, or not ours any more: nothing is left to leave."""
+        self.exit_reason = self.exit_decision = None
+        self.exit_tries, self.exit_next_mono = 0, 0
 
     def exit_price(self, exit_ticks: int) -> Paise:
         """A SELL limit priced to fill: bid − max(`exit_ticks`, 0.5 %), on the grid, at least one tick."""

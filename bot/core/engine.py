@@ -7,7 +7,7 @@ broker, no file, and no time but that of the event in hand.
 from collections.abc import Iterable
 
 from bot.core import execution, risk, strategy
-from bot.core.account import Account
+from bot.core.account import Account, Order
 from bot.core.charges import card_on
 from bot.core.commands import (
     Alert,
@@ -40,10 +40,12 @@ from bot.core.events import (
     Quote,
     SegmentStatus,
     SendOutcome,
+    Side,
     SnapshotFailed,
     Tick,
 )
 from bot.core.forecast import Classifier, Forecast, Forecaster
+from bot.core.orders import State
 from bot.core.reconcile import reconcile
 from bot.core.rules import Contract, Rules
 from bot.core.session import Phase, Session
@@ -78,6 +80,7 @@ class Engine:
         self.entries_stopped = ""  # why, "" when entries are allowed
         self.forecast: Forecast | None = None  # of the event just handled
         self.frame_mono: Nanos = 0
+        self.heartbeat_mono: Nanos = 0
         self._snapshot_asked: Nanos = -60 * SECOND
         self._flattening = False
         self._tag_day = f"k{session.day:%y%m%d}"
@@ -193,6 +196,7 @@ class Engine:
                     out.append(made)
 
     def _heartbeat(self, event: Heartbeat, out: list[Command]) -> None:
+        self.heartbeat_mono = event.mono
         if due := execution.snapshot_due(self.account, self._snapshot_asked, event.mono):
             self._ask_snapshot(due.why, event.mono, out)
 
@@ -203,9 +207,13 @@ class Engine:
             if report.instrument not in self.desks:
                 return
             self.account.adopt(report, report.mono)
+        order = self.account.orders[report.tag]
+        was_open = not order.final
         heard = self.account.heard(report)
         if heard.fill is not None:
             self._filled(heard.fill, out)
+        if was_open and order.state is State.REJECTED:
+            self._rejected(order, out)
         if heard.anomaly:
             self._anomaly(f"{report.tag}: {heard.anomaly}", report.mono, out)
 
@@ -282,9 +290,23 @@ class Engine:
     def _filled(self, fill: RecordFill, out: list[Command]) -> None:
         out.append(fill)
         desk = self.desks[fill.instrument]
+        desk.exit_tries = 0
         late = self._flattening or fill.at >= self.session.flatten_at
         if fill.position_after > 0 and desk.exit_reason is None and late:
             self._exit(desk, Reason.END_OF_DAY, fill.at, out)  # a late word of an order we had given up
+
+    def _rejected(self, order: Order, out: list[Command]) -> None:
+        """The venue refused an order it had taken. An exit is tried again, ever more slowly; a human hears."""
+        desk = self.desks[order.command.instrument]
+        name = desk.contract.name or desk.contract.key
+        if order.command.side is Side.BUY:
+            out.append(Alert(Severity.WARN, "OrderRefused", f"{name}: entry rejected: {order.message}"))
+        else:
+            text = (
+                f"{name}: exit of {order.quantity} rejected: {order.message}. Trying again; "
+                "if this repeats, close it in the broker's app."
+            )
+            out.append(Alert(Severity.PAGE, "ExitRejected", text))
 
     def _send(self, command: Command, mono: Nanos, out: list[Command]) -> None:
         if isinstance(command, PlaceOrder | ModifyOrder | CancelOrder):

@@ -17,7 +17,8 @@ from bot.core.rules import Rules
 from bot.core.units import SECOND, Nanos
 
 MISSING_MAX = 3  # snapshots that must lack a doubtful order before we stop waiting for it
-EXIT_AGAIN: Nanos = SECOND  # a SELL refused at once is not repeated in a tight loop (hazards O9)
+EXIT_AGAIN: Nanos = SECOND  # doubled with each SELL that came to nothing, up to…
+EXIT_AGAIN_MAX: Nanos = 8 * SECOND  # …this: never a tight loop (hazards O9), never given up
 CANCEL_AGAIN: Nanos = 2 * SECOND  # a cancel without a final word is asked again
 
 
@@ -41,9 +42,10 @@ def work(
         # Somebody else sold what was ours: never sell more than the account holds.
         position = min(position, desk.broker_position)
     if position <= 0:
-        desk.exit_reason = desk.exit_decision = desk.exit_sent_mono = None
-    elif desk.exit_sent_mono is None or mono - desk.exit_sent_mono >= EXIT_AGAIN:
-        desk.exit_sent_mono = mono
+        desk.exit_over()
+    elif mono >= desk.exit_next_mono:
+        desk.exit_next_mono = mono + min(EXIT_AGAIN << desk.exit_tries, EXIT_AGAIN_MAX)
+        desk.exit_tries = min(desk.exit_tries + 1, 3)
         yield risk.exit_order(desk, rules, at, position, next_tag())
 
 

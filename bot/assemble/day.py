@@ -1,0 +1,269 @@
+"""One trading day put together: parts chosen by a `Plan`, run, and closed. Every mode comes through here.
+
+It knows which parts there are; it decides nothing about trading.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from bot.assemble.books import Books, compare
+from bot.assemble.view import DayView
+from bot.core.commands import RecordFill
+from bot.core.engine import Engine
+from bot.core.rules import Contract, Rules
+from bot.core.session import Session
+from bot.run.day import DayParts, run_day
+from bot.run.inbox import Inbox
+from bot.run.outbox import Outbox
+from bot.run.ports import Clock, Observer
+from bot.run.recover import replay
+from bot.run.step import Stepper
+from bot.storage import records
+from bot.storage.archive import Archive, ArchiveFailed, ArchiveRefused, Stored
+from bot.storage.journal import SqliteJournal, journal_path
+from bot.storage.model import LoadedModel
+from bot.storage.trades import DaySummary, TradesCsv, rows_of, summary, trades_path
+from bot.telemetry.buckets import TimedClassifier
+from bot.telemetry.log_observer import LogObserver
+from bot.telemetry.logs import Log
+from bot.telemetry.metrics import Metrics, MetricsObserver
+from bot.telemetry.ops_server import OpsServer
+from bot.upstox.auth import Token
+from bot.upstox.broker import UpstoxBroker
+from bot.upstox.feed import MarketFeed
+from bot.upstox.rest import Hosts, UpstoxRest
+from bot.upstox.wire_market import MarketDecoder
+
+EXIT_DONE = 0
+EXIT_UNRECONCILED = 4
+EXIT_HOLDING = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a mode decided."""
+
+    mode: str
+    clock: Clock
+    session: Session
+    contracts: tuple[Contract, ...]
+    rules: Rules
+    model: LoadedModel
+    hosts: Hosts
+    token: Token
+    data_folder: Path
+    archive_root: str
+    log: Log
+    telemetry: tuple[str, int] | None = None  # host, port
+    public_settings: dict[str, Any] = field(default_factory=dict)
+    observers: tuple[Observer, ...] = ()
+    algo_name: str = ""
+    verbose: bool = False
+    jitter_seed: int | None = None  # None: the system's randomness
+    on_ready: Callable[["Desk"], None] = lambda _: None
+
+
+class Desk(NamedTuple):
+    """The assembled day, for those who watch it from inside the process (the demo's summary, tests)."""
+
+    engine: Engine
+    feed: MarketFeed
+    broker: UpstoxBroker
+    view: DayView
+    ops_port: int  # 0: no endpoints
+
+
+class DayResult(NamedTuple):
+    """How the day ended. Money in paise."""
+
+    exit_code: int
+    summary: DaySummary
+    fills: tuple[RecordFill, ...]
+    books: Books | None  # None: the broker's trade list could not be read
+    files: tuple[Path, ...]
+    stored: tuple[Stored, ...]
+    archive_problem: str  # "" when everything is stored
+    reconnects: int
+
+
+async def trade(plan: Plan, stop: asyncio.Event) -> DayResult:
+    """Recover, run the day, close the books, archive. Raises what preflight should have seen."""
+    day = plan.session.day
+    plan.data_folder.mkdir(parents=True, exist_ok=True)
+    journal = SqliteJournal(journal_path(plan.data_folder, day))
+    try:
+        kept = journal.read()
+        end = records.ended(kept)
+        if end is None:
+            return await _Day(plan, journal, kept).trade(stop)
+    finally:
+        journal.close()
+    # A restart after the end: nothing to trade, but what was not archived still can be.
+    plan.log.info("day_already_over", exit_code=end.exit_code)
+    fills = tuple(row.fill for row in rows_of(kept))
+    stored, problem = await _archive(plan, _day_files(plan))
+    return DayResult(end.exit_code, summary(fills), fills, None, _day_files(plan), stored, problem, 0)
+
+
+class _Day:
+    """The life of one incarnation."""
+
+    def __init__(self, plan: Plan, journal: SqliteJournal, kept: Sequence[Any]) -> None:
+        self._plan = plan
+        self._journal = journal
+        self._kept = kept
+        self._model = plan.model.passport.sha256[:12]
+        self._config = sha256(orjson.dumps(plan.public_settings, option=orjson.OPT_SORT_KEYS)).hexdigest()[
+            :12
+        ]
+        self._csv = TradesCsv(trades_path(plan.data_folder, plan.session.day))
+        self._view: DayView | None = None
+
+    async def trade(self, stop: asyncio.Event) -> DayResult:
+        plan, clock = self._plan, self._plan.clock
+        run = len(records.boots(self._kept)) + 1
+        classifier = TimedClassifier(plan.model.classifier)
+        engine = Engine(plan.rules, plan.session, plan.contracts, classifier, run)
+        decoded = [
+            records.decode(record.kind, record.body)
+            for record in self._kept
+            if record.kind not in {records.BOOT, records.END}
+        ]
+        recovered = replay(engine, decoded, clock.monotonic())
+        self._journal.commit(
+            [records.boot_record(clock.now(), mode=plan.mode, model=self._model, config=self._config)]
+        )
+        self._csv.rewrite(rows_of(self._kept))
+        plan.log.info(
+            "recovered",
+            run=run,
+            fills=len(recovered.fills),
+            orders=recovered.orders,
+            under_way=recovered.under_way,
+        )
+        inbox = Inbox()
+        rest = UpstoxRest(clock, plan.token, plan.hosts, algo_name=plan.algo_name)
+        jitter = random.Random(plan.jitter_seed).random  # noqa: S311 - spreads reconnects, no secret
+        decoder = MarketDecoder([contract.key for contract in plan.contracts])
+        feed = MarketFeed(
+            clock, inbox.put, rest.authorize_market, decoder, decoder.instruments, jitter=jitter
+        )
+        broker = UpstoxBroker(clock, inbox.put, rest, jitter=jitter)
+        view = DayView(plan.mode, self._model, clock, engine, decoder, plan.token)
+        self._view = view
+        metrics = Metrics(view, classifier.seconds)
+        outbox = Outbox(
+            clock, inbox.put, self._journal, records.encode, self._write_fills, broker, self._note_failure
+        )
+        observers: list[Observer] = [
+            MetricsObserver(metrics),
+            LogObserver(plan.log, verbose=plan.verbose),
+            *plan.observers,
+        ]
+        stepper = Stepper(engine, observers, outbox.put, self._observer_failed)
+        ops = OpsServer(metrics, view, *plan.telemetry) if plan.telemetry else None
+        if ops is not None:
+            await ops.start()
+        plan.on_ready(Desk(engine, feed, broker, view, ops.port if ops else 0))
+        try:
+            parts = DayParts(clock, plan.session, engine, inbox, stepper, outbox, feed, broker)
+            await run_day(parts, stop, feed.arm)
+            return await self._close(engine, broker, feed)
+        finally:
+            if ops is not None:
+                await ops.stop()
+            await rest.aclose()
+
+    # ---- the end of the day --------------------------------------------------------------------------
+
+    async def _close(self, engine: Engine, broker: UpstoxBroker, feed: MarketFeed) -> DayResult:
+        plan = self._plan
+        rows = rows_of(self._journal.read())
+        fills = tuple(row.fill for row in rows)
+        ours = {order.order_id for order in engine.account.orders.values() if order.order_id}
+        trades = await broker.trades()
+        books = None if trades is None else compare(fills, trades, ours.__contains__)
+        if books is not None:
+            named = [
+                row._replace(
+                    trade_id=books.trade_ids[i].trade_id,
+                    fill=row.fill._replace(exchange_time=books.trade_ids[i].exchange_time),
+                )
+                if i in books.trade_ids
+                else row
+                for i, row in enumerate(rows)
+            ]
+            await self._on_disk(lambda: self._csv.rewrite(named))
+        day = summary(fills)
+        code = EXIT_DONE
+        if books is None or not books.reconciled:
+            code = EXIT_UNRECONCILED
+        if day.holding or engine.account.open:
+            code = EXIT_HOLDING
+        await self._on_disk(self._write_settings)
+        await self._on_disk(lambda: self._journal.commit([records.end_record(plan.clock.now(), code)]))
+        self._journal.close()  # one plain file from here on, fit to be archived
+        stored, problem = await _archive(plan, _day_files(plan))
+        plan.log.info("day_over", exit_code=code, trades=day.trades, net_paise=day.net)
+        reconnects = sum(feed.lost_total.values())
+        return DayResult(code, day, fills, books, _day_files(plan), stored, problem, reconnects)
+
+    def _write_settings(self) -> None:
+        path = settings_path(self._plan)
+        path.write_bytes(orjson.dumps(self._plan.public_settings, option=orjson.OPT_INDENT_2))
+
+    async def _on_disk(self, work: Callable[[], Any]) -> Any:
+        return await on_thread(self._plan.clock, work)
+
+    # ---- callbacks -----------------------------------------------------------------------------------
+
+    def _write_fills(self, fills: Sequence[RecordFill]) -> None:
+        for fill in fills:
+            self._csv.append(fill, model=self._model, config=self._config)
+
+    def _note_failure(self, what: str, error: Exception) -> None:
+        self._plan.log.error("disk_failed", what=what, problem=str(error))
+
+    def _observer_failed(self, observer: Observer, error: Exception) -> None:
+        if self._view is not None:
+            self._view.observer_failures += 1
+        self._plan.log.error("observer_cut_off", observer=type(observer).__name__, problem=repr(error))
+
+
+def settings_path(plan: Plan) -> Path:
+    """The day's settings, without secrets."""
+    return plan.data_folder / f"settings-{plan.session.day.isoformat()}.json"
+
+
+def _day_files(plan: Plan) -> tuple[Path, ...]:
+    day = plan.session.day
+    folder = plan.data_folder
+    return (trades_path(folder, day), journal_path(folder, day), settings_path(plan))
+
+
+async def _archive(plan: Plan, files: tuple[Path, ...]) -> tuple[tuple[Stored, ...], str]:
+    """Upload the day. A failure is kept and tried again at the next start; it changes no trade."""
+    try:
+        archive = Archive(plan.archive_root, plan.data_folder, pause=time.sleep)
+        stored = await on_thread(plan.clock, lambda: archive.upload(plan.session.day, files))
+    except (ArchiveFailed, ArchiveRefused) as error:
+        plan.log.error("archive_failed", problem=str(error))  # noqa: TRY400 - its words are for people
+        return (), str(error)
+    return tuple(stored), ""
+
+
+async def on_thread(clock: Clock, work: Callable[[], Any]) -> Any:
+    """Slow work off the loop, counted as under way."""
+    clock.departed()
+    try:
+        return await asyncio.to_thread(work)
+    finally:
+        clock.arrived()

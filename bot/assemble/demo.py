@@ -1,0 +1,180 @@
+"""`bot demo`: one whole day of the real bot against the twin in this process, in lockstep.
+
+Bot and twin share one event loop and the loopback device, nothing else: they speak HTTP, WebSocket and
+protobuf, as live. Virtual time stands still while anything is on its way (run/lockstep.py).
+"""
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bot.assemble.day import DayResult, Plan, trade
+from bot.assemble.market import DemoRefused, recorded_market, synthetic_market
+from bot.assemble.summary import print_summary
+from bot.core.commands import Alert
+from bot.core.events import FeedDown, Heartbeat, Tick
+from bot.core.rules import Rules
+from bot.core.units import SECOND, Nanos, ist
+from bot.research.picture import DayRecorder, draw_day
+from bot.run.lockstep import LockstepClock, LockstepLoop
+from bot.run.ports import Observer, Turn
+from bot.storage.model import ModelRefused, load_model
+from bot.telemetry.logs import Logs
+from bot.twin.server import Twin
+from bot.upstox.auth import Token
+from bot.upstox.rest import Hosts
+
+MODEL = Path(__file__).parents[2] / "models" / "trade_classifier.tflite"
+STARTS_BEFORE_OPEN: Nanos = 20 * 60 * SECOND
+_MARKER = ".made-by-bot-demo"
+
+__all__ = ["DemoOptions", "DemoRefused", "run_demo"]
+
+
+class DemoOptions(NamedTuple):
+    """What the command line asked for."""
+
+    files: tuple[Path, ...]
+    seed: int
+    calm: bool
+    max_speed: float | None
+    out: Path
+    picture: bool
+
+
+def run_demo(options: DemoOptions, console: Console) -> int:
+    """Run the day, print its summary, return its exit code. Raises DemoRefused for what must be mended."""
+    market = (
+        recorded_market(options.files) if options.files else synthetic_market(options.seed, calm=options.calm)
+    )
+    folder = _fresh_folder(options.out / market.name)
+    rules = Rules()
+    try:
+        model = load_model(MODEL, rel_diff=rules.strategy.rel_diff)
+    except ModelRefused as refused:
+        raise DemoRefused([str(refused)]) from None
+    loop = LockstepLoop(speed_max=options.max_speed)
+    clock = LockstepClock(loop, market.session.open_at - STARTS_BEFORE_OPEN)
+    recorder = DayRecorder()
+    log_file = (folder / "log.jsonl").open("w", encoding="utf-8")
+    logs = Logs(clock.now, stream=log_file, pretty=False)
+    console.print(f"[bold]{market.title}[/bold]")
+    with _bar(console) as progress:
+        watcher = _Progress(progress, market.session.open_at - STARTS_BEFORE_OPEN, market.session.close_at)
+
+        async def day() -> DayResult:
+            twin = Twin(
+                clock,
+                {contract.key: contract for contract in market.contracts},
+                market.events,
+                opens_at=market.session.open_at,
+                closes_at=market.session.close_at,
+                seed=options.seed,
+                faults=market.faults,
+            )
+            addresses = await twin.start()
+            playing = asyncio.create_task(twin.run(), name="twin")
+            plan = Plan(
+                mode="demo",
+                clock=clock,
+                session=market.session,
+                contracts=market.contracts,
+                rules=rules,
+                model=model,
+                hosts=Hosts(addresses.rest, addresses.rest),
+                token=Token(twin.token),
+                data_folder=folder / "data",
+                archive_root=str(folder / "archive"),
+                log=logs.log,
+                telemetry=("127.0.0.1", 0),
+                public_settings={"mode": "demo", "market": market.name, **market.facts},
+                observers=(watcher, recorder),
+                jitter_seed=options.seed,
+            )
+            try:
+                return await trade(plan, asyncio.Event())
+            finally:
+                playing.cancel()
+                await twin.stop()
+
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            result = runner.run(day())
+        watcher.done()
+    logs.close()
+    log_file.close()
+    picture = None
+    if options.picture:
+        picture = folder / "day.png"
+        with console.status("drawing the day"):
+            draw_day(picture, market.title, market.session.day, recorder, result.fills)
+    print_summary(console, result, market, picture)
+    return result.exit_code
+
+
+class _Progress:
+    """An observer that moves the progress bar once a virtual minute."""
+
+    def __init__(self, progress: Progress, begins: Nanos, ends: Nanos) -> None:
+        self._progress = progress
+        self._begins = begins
+        self._task = progress.add_task("", total=(ends - begins) // SECOND, clock="", ticks=0, note="")
+        self._ticks = 0
+        self._note = ""
+        self._shown: Nanos = 0
+
+    def hear(self, turn: Turn) -> None:
+        event = turn.event
+        if isinstance(event, Tick):
+            self._ticks += 1
+            return
+        if isinstance(event, FeedDown):
+            self._note = f"feed lost ({event.reason})"
+        for command in turn.commands:
+            if isinstance(command, Alert):
+                self._note = command.name
+        if isinstance(event, Heartbeat) and event.at - self._shown >= 60 * SECOND:
+            self._shown = event.at
+            self._progress.update(
+                self._task,
+                completed=(event.at - self._begins) // SECOND,
+                clock=f"{ist(event.at):%H:%M}",
+                ticks=self._ticks,
+                note=self._note,
+            )
+
+    def done(self) -> None:
+        """The day is over."""
+        total = self._progress.tasks[0].total
+        self._progress.update(self._task, completed=total, ticks=self._ticks, note="", clock="closed")
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.fields[clock]:>6}"),
+        BarColumn(),
+        TextColumn("{task.fields[ticks]:>7,} ticks"),
+        TimeElapsedColumn(),
+        TextColumn("[yellow]{task.fields[note]}[/yellow]"),
+        console=console,
+    )
+
+
+def _fresh_folder(folder: Path) -> Path:
+    """An empty folder for this day. Only one that an earlier demo made is emptied."""
+    if folder.exists():
+        if not (folder / _MARKER).exists() and any(folder.iterdir()):
+            raise DemoRefused([f"{folder} is not empty and was not made by a demo. Give another --out."])
+        shutil.rmtree(folder)
+    try:
+        folder.mkdir(parents=True)
+        (folder / _MARKER).touch()
+    except OSError as error:
+        raise DemoRefused([f"{folder} cannot be made: {error.strerror}. Give another --out."]) from None
+    return folder
+
+
+_OBSERVERS: tuple[type[Observer], ...] = (_Progress, DayRecorder)  # both fit the port: checked by mypy

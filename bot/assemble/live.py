@@ -1,0 +1,107 @@
+"""`bot run`: one day against the live order API, on the wall clock.
+
+The container's main: wait for the session under APScheduler, trade, archive, exit. SIGTERM and SIGINT sell
+what is open and end the day.
+"""
+
+import asyncio
+import signal
+
+from bot.assemble.day import EXIT_DONE, Plan, trade
+from bot.core.session import Session
+from bot.core.units import IST, ist
+from bot.run.live import WallClock
+from bot.run.timetable import Timetable
+from bot.settings import Settings
+from bot.storage.journal import JournalRefused
+from bot.storage.model import ModelRefused, load_model
+from bot.telemetry.logs import Log, Logs
+from bot.telemetry.ops_server import PortTaken
+from bot.upstox.auth import Token
+from bot.upstox.rest import Hosts
+
+SATURDAY = 5
+
+
+class LiveRefused(Exception):
+    """The day cannot start; `problems` says what to do about each cause."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def run_live(settings: Settings, *, verbose: bool) -> int:
+    """Trade today. Returns the exit code; raises LiveRefused for what a person must mend first."""
+    clock = WallClock()
+    secret = settings.broker.live_access_token.get_secret_value()
+    logs = Logs(clock.now, secrets=[secret])
+    try:
+        return _today(settings, clock, secret, logs.log, verbose=verbose)
+    finally:
+        logs.close()
+
+
+def _today(settings: Settings, clock: WallClock, secret: str, log: Log, *, verbose: bool) -> int:
+    today = ist(clock.now()).date()
+    if today.weekday() >= SATURDAY:
+        log.info("no_session", day=today.isoformat(), reason="weekend")
+        return EXIT_DONE
+    times = settings.session
+    session = Session.on(today, opens=times.open, entry_cutoff=times.entry_cutoff, flatten=times.flatten)
+    if clock.now() >= session.close_at:
+        log.info("no_session", day=today.isoformat(), reason="the session is over", zone=IST.key)
+        return EXIT_DONE
+    try:
+        token = Token(secret)
+        model = load_model(settings.model_path, rel_diff=settings.rules.strategy.rel_diff)
+    except ValueError:
+        problem = "BOT_LIVE_ACCESS_TOKEN: is no token (it has characters no HTTP header can carry)"
+        raise LiveRefused([problem]) from None
+    except ModelRefused as refused:
+        raise LiveRefused([str(refused)]) from None
+    expiry = token.expires_at
+    if expiry is not None and expiry <= clock.now():
+        when = f"{ist(expiry):%Y-%m-%d %H:%M} IST"
+        raise LiveRefused([f"BOT_LIVE_ACCESS_TOKEN: expired at {when}; log in to Upstox for today's token"])
+    plan = Plan(
+        mode=settings.broker.mode,
+        clock=clock,
+        session=session,
+        contracts=settings.contracts,
+        rules=settings.rules,
+        model=model,
+        hosts=Hosts(settings.broker.api_host, settings.broker.order_host),
+        token=token,
+        data_folder=settings.data_folder,
+        archive_root=settings.archive_root,
+        log=log,
+        telemetry=(settings.telemetry.host, settings.telemetry.port),
+        public_settings=settings.public,
+        algo_name=settings.broker.algo_name,
+        verbose=verbose,
+    )
+    try:
+        return asyncio.run(_day(plan, log))
+    except (JournalRefused, PortTaken) as refused:
+        raise LiveRefused([str(refused)]) from None
+
+
+async def _day(plan: Plan, log: Log) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    timetable = Timetable(plan.session, lambda phase: log.info("phase", phase=phase))
+    timetable.start()
+    try:
+        waiting = asyncio.ensure_future(timetable.connect_time())
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        stopping.cancel()
+        if stop.is_set():
+            return EXIT_DONE
+        return (await trade(plan, stop)).exit_code
+    finally:
+        timetable.stop()

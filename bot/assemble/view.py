@@ -1,0 +1,89 @@
+"""What telemetry is shown of a running day: read-only numbers, gathered when somebody looks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot import __version__
+from bot.core import risk
+from bot.core.engine import Engine
+from bot.core.units import SECOND
+from bot.run.ports import Clock
+from bot.telemetry.view import DayState, InstrumentState
+from bot.upstox.auth import Token
+from bot.upstox.wire_market import MarketDecoder
+
+
+@dataclass
+class DayView:
+    """Implements telemetry's View over the engine and the adapters."""
+
+    mode: str
+    model: str
+    clock: Clock
+    engine: Engine
+    decoder: MarketDecoder
+    token: Token
+    observer_failures: int = 0
+    archived_at: int = 0
+
+    def day(self) -> DayState:
+        """The bot right now."""
+        engine, now = self.engine, self.clock.now()
+        session, account = engine.session, engine.account
+        ready, reason = self._readiness()
+        return DayState(
+            session_state=session.phase_at(now).value,
+            ready=ready,
+            reason=reason,
+            halted=engine.entries_stopped,
+            open_at=session.open_at,
+            flatten_at=session.flatten_at,
+            close_at=session.close_at,
+            orders_open=len(account.open),
+            orders_unknown=account.unknown,
+            realized=account.realized_gross,
+            unrealized=risk.unrealized(account, engine.desks),
+            charges=account.charges,
+            daily_loss_limit=engine.rules.risk.daily_loss,
+            decode_errors=self.decoder.decode_errors,
+            token_expires_at=self.token.expires_at or 0,
+            archived_at=self.archived_at,
+            observer_failures=self.observer_failures,
+            heartbeat_age_seconds=(self.clock.monotonic() - engine.heartbeat_mono) / SECOND,
+            mode=self.mode,
+            version=__version__,
+            model=self.model,
+        )
+
+    def instruments(self) -> Sequence[InstrumentState]:
+        """Every instrument traded, in the settings' order."""
+        engine = self.engine
+        states = []
+        for key, desk in engine.desks.items():
+            holding = engine.account.holdings[key]
+            seen = desk.forecast
+            nan = float("nan")
+            states.append(
+                InstrumentState(
+                    instrument=key,
+                    ticks_total=desk.ticks_total,
+                    tick_at=desk.at,
+                    ltp=desk.ltp,
+                    estimate=seen.estimate if seen else nan,
+                    velocity=seen.velocity if seen else nan,
+                    position=holding.position,
+                    entry_price=holding.entry_price,
+                    stop_price=max(holding.entry_price - engine.rules.risk.stop_loss, 0.0),
+                )
+            )
+        return states
+
+    def _readiness(self) -> tuple[bool, str]:
+        engine = self.engine
+        if not engine.ready:
+            return False, "the broker's books have not been read yet"
+        if not engine.stream_up:
+            return False, "the order stream is down"
+        if not engine.feed_up:
+            return False, "the market feed is down"
+        return True, ""

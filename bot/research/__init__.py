@@ -1,0 +1,1 @@
+"""The workbench: data, training, judging. Nothing in the bot imports it."""

@@ -1,0 +1,1 @@
+"""Upstox on the wire, on loopback: REST and WebSockets over the simulated exchange and a market."""

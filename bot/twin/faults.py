@@ -1,0 +1,99 @@
+"""What goes wrong on command: a script of faults, and what is armed at the moment (upstox §10, §8).
+
+This file only keeps the book; sockets, gate and order calls ask it what to do to them. No clock.
+"""
+
+from collections.abc import Iterable
+from datetime import date, time
+from enum import StrEnum
+from http import HTTPStatus
+from typing import NamedTuple
+
+from bot.core.events import Act
+from bot.core.units import Nanos, Quantity, ist_nanos
+from bot.twin.answers import Refused
+
+
+class FaultKind(StrEnum):
+    """The words of a script. `seconds`, `act`, `message` and `quantity` of a Fault mean what is said here."""
+
+    DROP_MARKET = "drop_market"  # the market sockets end without a close frame (1006)
+    DROP_PORTFOLIO = "drop_portfolio"
+    STALL_MARKET = "stall_market"  # the market sockets open now say nothing for `seconds`; pongs go on
+    REFUSE_HANDSHAKE = "refuse_handshake"  # for `seconds` every WebSocket handshake ends with 403 (§8.1)
+    REJECT = "reject"  # the next `act` is taken, then refused downstream with `message`
+    LOSE_REPLY = "lose_reply"  # the next order call is done, then its connection breaks
+    LATE_ACCEPTANCE = "late_acceptance"  # the next order call reaches the broker `seconds` late
+    SLOW_REPLY = "slow_reply"  # the next order call is done at once and answered `seconds` late
+    THIN_BOOK = "thin_book"  # for `seconds` an order meets at most `quantity` a message: part fills
+    UNAUTHORIZED = "unauthorized"  # for `seconds` every call ends with 401
+    TOO_MANY = "too_many"  # …with 429
+    WRONG_ADDRESS = "wrong_address"  # order calls end with 403 UDAPI1154
+
+
+class Fault(NamedTuple):
+    """One line of a script."""
+
+    at: Nanos
+    kind: FaultKind
+    seconds: float = 0.0
+    act: Act = Act.PLACE
+    message: str = ""
+    quantity: Quantity = 0
+
+
+_OF_THE_NEXT_CALL = frozenset({FaultKind.LOSE_REPLY, FaultKind.LATE_ACCEPTANCE, FaultKind.SLOW_REPLY})
+_REFUSALS = {
+    FaultKind.UNAUTHORIZED: (HTTPStatus.UNAUTHORIZED, "UDAPI100050", "Invalid token used to access API"),
+    FaultKind.TOO_MANY: (HTTPStatus.TOO_MANY_REQUESTS, "UDAPI10005", "Too Many Request Sent"),
+    FaultKind.WRONG_ADDRESS: (
+        HTTPStatus.FORBIDDEN,
+        "UDAPI1154",
+        "Access to this API is restricted to the registered static IP",
+    ),
+}
+
+
+class Faults:
+    """The script, and what is armed."""
+
+    def __init__(self, script: Iterable[Fault] = ()) -> None:
+        self.script = sorted(script, key=lambda fault: fault.at)
+        self._next: list[Fault] = []
+        self._until: dict[FaultKind, Nanos] = {}
+        self._thin: Quantity = 0
+
+    def arm(self, fault: Fault, until: Nanos) -> None:
+        """Keep in mind what befalls the next call, or every call until `until`."""
+        if fault.kind in _OF_THE_NEXT_CALL:
+            self._next.append(fault)
+        else:
+            self._until[fault.kind] = until
+            self._thin = fault.quantity if fault.kind is FaultKind.THIN_BOOK else self._thin
+
+    def on_call(self, act: Act) -> Fault | None:
+        """What befalls this order call; used up by asking."""
+        for fault in self._next:
+            if fault.act is act:
+                self._next.remove(fault)
+                return fault
+        return None
+
+    def rages(self, kind: FaultKind, at: Nanos) -> bool:
+        """Is a fault that lasts a while under way?"""
+        return at < self._until.get(kind, 0)
+
+    def check(self, at: Nanos, *, order: bool) -> None:
+        """Raises Refused when calls are being refused just now."""
+        for kind, (status, code, message) in _REFUSALS.items():
+            if self.rages(kind, at) and (order or kind is not FaultKind.WRONG_ADDRESS):
+                raise Refused(status, code, message)
+
+    def thinned(self, quantity: Quantity, at: Nanos) -> Quantity:
+        """The size at the touch that an order meets."""
+        return min(quantity, self._thin) if self.rages(FaultKind.THIN_BOOK, at) else quantity
+
+
+def eventful(day: date) -> tuple[Fault, ...]:
+    """The demo's own: the market socket drops once, late in the morning. (The slide is the market's.)"""
+    return (Fault(ist_nanos(day, time(11, 7)), FaultKind.DROP_MARKET),)

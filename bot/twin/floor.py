@@ -1,0 +1,123 @@
+"""What the twin's rooms share: the clock, the exchange, the boards, who may come in, what goes wrong.
+
+It knows no HTTP and no socket. Randomness comes from the seed: the same seed and calls give the same day.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from random import Random
+from typing import Final
+
+from bot.core.rules import Contract
+from bot.core.units import SECOND, InstrumentKey, Nanos, Paise, Quantity, paise, tick_ceil, tick_floor
+from bot.run.ports import Clock
+from bot.sim.exchange import SimExchange
+from bot.sim.market import MarketMove
+from bot.sim.orders import ExchangeRules
+from bot.twin.access import Access
+from bot.twin.board import Board
+from bot.twin.faults import Faults
+from bot.twin.hours import Hours
+from bot.twin.market_source import MarketEvent
+
+# Price bands of an option, as multiples of yesterday's close: wide, and our guess. Quotes name them.
+CIRCUIT: Final = (0.05, 4.0)
+_ANY_TICK, _ANY_LOT = 5, 1  # of an instrument that is shown and not traded (an index)
+
+
+class Floor:
+    """`stir` wakes whoever carries the exchange's words out: call it after anything asked of the exchange."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        contracts: Mapping[InstrumentKey, Contract],
+        rules: ExchangeRules,
+        hours: Hours,
+        faults: Faults,
+        span: tuple[Nanos, Nanos],
+        seed: int,
+        token: str,
+    ) -> None:
+        self.clock, self.contracts, self.hours, self.faults = clock, dict(contracts), hours, faults
+        self._seed = seed
+        self._calls: Counter[bytes] = Counter()  # how often the very same thing was asked
+        self._frame_rng = Random(f"{seed}/frames")  # noqa: S311  a simulation, not a secret
+        exchange_rng = Random(f"{seed}/exchange")  # noqa: S311
+        self.exchange = SimExchange(self.contracts, exchange_rng, rules, *span)
+        self.opening_funds = rules.funds
+        self.access = Access(token, clock.now(), Random(f"{seed}/addresses"))  # noqa: S311
+        self.boards: dict[InstrumentKey, Board] = {
+            key: Board(key, contract.tick, contract.lot, self._frame_rng)
+            for key, contract in self.contracts.items()
+        }
+        self.circuits: dict[InstrumentKey, tuple[Paise, Paise]] = {}
+        self.stirred = asyncio.Event()
+
+    def stir(self) -> None:
+        """The exchange may have something due, or something to say."""
+        self.stirred.set()
+
+    def take(self, event: MarketEvent) -> Board:
+        """The market moves: on the instrument's board, and at the exchange if it trades there."""
+        board = self.boards.get(event.instrument)
+        if board is None:
+            board = Board(event.instrument, _ANY_TICK, _ANY_LOT, self._frame_rng)
+            self.boards[event.instrument] = board
+        if isinstance(event.what, MarketMove):
+            board.moved(event.what)
+        else:
+            board.recorded(event.what)
+        contract = self.contracts.get(event.instrument)
+        if contract is not None:
+            if event.instrument not in self.circuits:
+                self._band(board, contract)
+            self._show(event.at, board)
+        return board
+
+    def last_price(self, instrument: InstrumentKey) -> Paise:
+        """0 before the first price."""
+        return self.boards[instrument].touch.ltp
+
+    def close_price(self, instrument: InstrumentKey) -> Paise:
+        """Yesterday's."""
+        return paise(self.boards[instrument].picture().ltpc.cp)
+
+    def pace(self, words: bytes) -> Random:
+        """How long a call takes, by what it says and not by when it is noticed: two calls of one instant
+        come over two connections in no certain order.
+        """
+        self._calls[words] += 1
+        return Random(b"%d/%d/%s" % (self._seed, self._calls[words], words))  # noqa: S311
+
+    async def sleep(self, seconds: float) -> None:
+        """Let that much of the twin's time pass."""
+        await self.clock.sleep_until(self.clock.now() + round(seconds * SECOND))
+
+    def _show(self, at: Nanos, board: Board) -> None:
+        touch = board.touch
+        bid_quantity, ask_quantity = touch.bid_quantity, touch.ask_quantity
+        bid_quantity, ask_quantity = self._thinned(bid_quantity, at), self._thinned(ask_quantity, at)
+        self.exchange.market(
+            at,
+            board.key,
+            ltp=touch.ltp,
+            ltq=touch.ltq,
+            bid=touch.bid,
+            ask=touch.ask,
+            bid_quantity=bid_quantity,
+            ask_quantity=ask_quantity,
+        )
+
+    def _thinned(self, quantity: Quantity, at: Nanos) -> Quantity:
+        return self.faults.thinned(quantity, at)
+
+    def _band(self, board: Board, contract: Contract) -> None:
+        around = paise(board.picture().ltpc.cp) or board.touch.ltp
+        if not around:
+            return
+        lower = max(tick_floor(round(around * CIRCUIT[0]), contract.tick), contract.tick)
+        upper = tick_ceil(round(around * CIRCUIT[1]), contract.tick)
+        self.circuits[contract.key] = lower, upper
+        self.exchange.set_circuit_limits(contract.key, lower, upper)

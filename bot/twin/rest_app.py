@@ -1,0 +1,149 @@
+"""The REST API as routes: who may call, how often, and which handler answers (upstox §1, §5, §6, §7).
+
+What an answer says is the handlers' (rest_orders.py, rest_reads.py); the clock's accounts are the gate's.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Final
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bot.twin import rest_orders, rest_reads
+from bot.twin.access import Stream
+from bot.twin.answers import Answer, Refused, success
+from bot.twin.calls import Call, Handler
+from bot.twin.floor import Floor
+from bot.twin.gate import CALL
+
+# (low, high) seconds of the way there and of the way back; of an order call 20 to 80 ms in all.
+ORDER_SECONDS: Final = ((0.005, 0.020), (0.015, 0.060))
+READ_SECONDS: Final = ((0.003, 0.012), (0.007, 0.028))
+UPDATE_TYPES: Final = frozenset({"order", "gtt_order", "position", "holding"})
+ENTRY_PATHS: Final = {
+    "/v3/feed/market-data-feed": Stream.MARKET,
+    "/v2/feed/portfolio-stream-feed": Stream.PORTFOLIO,
+}
+ORDER_CALLS: Final[tuple[tuple[str, str, Handler], ...]] = (
+    ("POST", "/v3/order/place", rest_orders.place_v3),
+    ("PUT", "/v3/order/modify", rest_orders.modify_v3),
+    ("DELETE", "/v3/order/cancel", rest_orders.cancel_v3),
+    ("POST", "/v2/order/place", rest_orders.place_v2),
+    ("PUT", "/v2/order/modify", rest_orders.modify_v2),
+    ("DELETE", "/v2/order/cancel", rest_orders.cancel_v2),
+    ("POST", "/v2/order/positions/exit", rest_orders.exit_positions),
+)
+OTHER_CALLS: Final[tuple[tuple[str, str, Handler], ...]] = (
+    ("GET", "/v2/order/retrieve-all", rest_reads.order_book),
+    ("GET", "/v2/order/details", rest_reads.order_details),
+    ("GET", "/v2/order/history", rest_reads.order_history),
+    ("GET", "/v2/order/trades", rest_reads.order_trades),
+    ("GET", "/v2/order/trades/get-trades-for-day", rest_reads.trades_for_day),
+    ("GET", "/v2/portfolio/short-term-positions", rest_reads.positions),
+    ("GET", "/v2/portfolio/long-term-holdings", rest_reads.holdings),
+    ("GET", "/v2/user/profile", rest_reads.profile),
+    ("GET", "/v2/user/get-funds-and-margin", rest_reads.funds_v2),
+    ("GET", "/v3/user/get-funds-and-margin", rest_reads.funds_v3),
+    ("GET", "/v2/charges/brokerage", rest_reads.brokerage),
+    ("GET", "/v2/market/status/{exchange}", rest_reads.market_status),
+    ("GET", "/v2/market/timings/{date}", rest_reads.market_timings),
+    ("GET", "/v2/market/holidays", rest_reads.market_holidays),
+    ("GET", "/v2/market/holidays/{date}", rest_reads.market_holidays),
+    ("GET", "/v3/market-quote/ltp", rest_reads.ltp_v3),
+    ("GET", "/v2/market-quote/quotes", rest_reads.quotes),
+    ("DELETE", "/v2/logout", rest_reads.logout),
+)
+
+AddressOf = Callable[[Stream, frozenset[str]], str]  # makes a single-use WebSocket address
+
+
+def rest_app(floor: Floor, address_of: AddressOf) -> Starlette:
+    """The application. `address_of` knows where the WebSockets are."""
+    routes = [
+        *(_route(floor, *row, order=True) for row in ORDER_CALLS),
+        *(_route(floor, *row, order=False) for row in OTHER_CALLS),
+    ]
+    for path, stream in ENTRY_PATHS.items():
+        routes.append(_route(floor, "GET", f"{path}/authorize", _authorize(stream, address_of), order=False))
+        routes.append(Route(path, _entry(floor, stream, address_of), methods=["GET"]))
+    return Starlette(
+        routes=routes,
+        exception_handlers={HTTPStatus.NOT_FOUND: _not_found, HTTPStatus.METHOD_NOT_ALLOWED: _not_allowed},
+    )
+
+
+def update_types(query: Mapping[str, str]) -> frozenset[str]:
+    """What a portfolio stream is to carry; `order` when nothing is said (upstox §4)."""
+    asked = {word.strip() for word in query.get("update_types", "").split(",")}
+    return frozenset(asked & UPDATE_TYPES or {"order"})
+
+
+def _route(floor: Floor, method: str, path: str, handler: Handler, *, order: bool) -> Route:
+    way_there, way_back = ORDER_SECONDS if order else READ_SECONDS
+
+    async def serve(request: Request) -> Response:
+        body = await request.body()
+        pace = floor.pace(f"{method} {request.url.path}?{request.url.query} ".encode() + body)
+        there, back = pace.uniform(*way_there), pace.uniform(*way_back)
+        await floor.sleep(there)
+        try:
+            now = floor.clock.now()
+            floor.faults.check(now, order=order)
+            token = floor.access.check(request.headers.get("authorization", ""), now)
+            floor.access.count(f"{method} {path}", now, order=order)
+            fate, query, parts = request.scope[CALL], request.query_params, request.path_params
+            answer = await handler(Call(floor, query, parts, body, token, fate, there, back))
+        except Refused as no:
+            answer = no.answer
+        await floor.sleep(back)
+        return _response(answer)
+
+    # Starlette adds HEAD to GET by itself; the broker is not known to.
+    route = Route(path, serve, methods=[method])
+    route.methods = {method}
+    return route
+
+
+def _authorize(stream: Stream, address_of: AddressOf) -> Handler:
+    async def authorize(call: Call) -> Answer:
+        """A single-use address, in both casings (upstox §3.1)."""
+        uri = address_of(stream, update_types(call.query))
+        return success({"authorizedRedirectUri": uri, "authorized_redirect_uri": uri})
+
+    return authorize
+
+
+def _entry(floor: Floor, stream: Stream, address_of: AddressOf) -> Callable[[Request], Awaitable[Response]]:
+    async def entry(request: Request) -> Response:
+        """The WebSocket's public address, when asked at this port: 307 (upstox §3.1)."""
+        now = floor.clock.now()
+        try:
+            floor.faults.check(now, order=False)
+            floor.access.check(request.headers.get("authorization", ""), now)
+        except Refused as no:
+            return _response(no.answer)
+        uri = address_of(stream, update_types(request.query_params))
+        return Response(status_code=HTTPStatus.TEMPORARY_REDIRECT, headers={"Location": uri})
+
+    return entry
+
+
+def _response(answer: Answer) -> Response:
+    return Response(orjson.dumps(answer.body), answer.status, media_type="application/json")
+
+
+async def _not_found(_: Request, __: Exception) -> Response:
+    return _response(Refused(HTTPStatus.NOT_FOUND, "UDAPI100060", "Resource not Found").answer)
+
+
+async def _not_allowed(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    no = Refused(HTTPStatus.METHOD_NOT_ALLOWED, "UDAPI10000", "The request is not supported")
+    response = _response(no.answer)
+    response.headers.update(error.headers or {})
+    return response

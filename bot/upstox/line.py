@@ -1,0 +1,147 @@
+"""One line to one host: a request goes out once, and how it ended is an Answer. Knows no endpoint.
+
+It must never send a request twice, follow a redirect, or let a header or an address into a text. What
+the Answer means is wire_answers.py's business.
+"""
+
+import asyncio
+import ssl
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Final
+
+import httpx
+
+from bot.run.ports import Clock
+from bot.upstox.throttle import Throttle
+from bot.upstox.wire_answers import Answer, Reach
+
+# Upstox sits behind a proxy that turns default Python agents away (upstox §1.2).
+USER_AGENT: Final = "kalman-options-bot"
+# Shorter than servers keep an idle connection: a request into one that is just being closed ends as UNKNOWN.
+KEEPALIVE_SECONDS: Final = 4.0
+CONNECTIONS_MAX: Final = 32
+BODY_BYTES_MAX: Final = 16 << 20
+
+
+class Access(StrEnum):
+    """Whether a host lets us in. Reads may work while orders do not (hazards A2): each line has its own."""
+
+    OK = "ok"
+    AUTH_REQUIRED = "auth_required"  # 401: a new token is needed
+    FORBIDDEN = "forbidden"  # 403: the address (UDAPI1154), the algo's name, or the proxy
+
+
+class Line:
+    """A pool of connections to `base`, its rate limit, and whether the host lets us in."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        base: str,
+        throttle: Throttle,
+        *,
+        connect_seconds: float,
+        total_seconds: float,
+        trust: ssl.SSLContext,
+        headers: dict[str, str],
+        ipv4_only: bool = False,
+    ) -> None:
+        # TCP and TLS have so long each. A total that cut a handshake short would leak its socket (httpcore).
+        assert 2 * connect_seconds < total_seconds
+        # A transport of our own: no retries, and no proxy out of the environment between us and the broker.
+        transport = httpx.AsyncHTTPTransport(
+            verify=trust,
+            limits=httpx.Limits(max_connections=CONNECTIONS_MAX, keepalive_expiry=KEEPALIVE_SECONDS),
+            retries=0,
+            local_address="0.0.0.0" if ipv4_only else None,  # noqa: S104 - our own end of a call
+        )
+        self._client = httpx.AsyncClient(
+            base_url=base,
+            transport=transport,
+            timeout=httpx.Timeout(total_seconds, connect=connect_seconds),
+            headers={"User-Agent": USER_AGENT, "Accept": "application/json"} | headers,
+            trust_env=False,
+        )
+        self._clock = clock
+        self._total_seconds = total_seconds
+        self.throttle = throttle
+        self.access = Access.OK
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    async def exchange(
+        self, method: str, path: str, token: str, query: dict[str, str], content: bytes | None = None
+    ) -> Answer:
+        """Send once, read all. Every ending the world can cause is an Answer; its words are ours alone.
+
+        The whole of it takes at most `total_seconds`, however slowly the other side drips. The clock is
+        told `departed` before the first byte and `arrived` after the last.
+        """
+        trip = _Trip()
+        headers = {"Authorization": f"Bearer {token}"}
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        request = self._client.build_request(
+            method, path, params=query, content=content, headers=headers, extensions={"trace": trip.hear}
+        )
+        self._clock.departed()
+        try:
+            async with asyncio.timeout(self._total_seconds):
+                response = await self._client.send(request, stream=True)
+                try:
+                    body = await _whole_body(response)
+                finally:
+                    await response.aclose()
+        except (TimeoutError, httpx.TimeoutException):
+            return trip.failed("TIMEOUT")
+        except (httpx.RequestError, OSError) as failure:
+            return trip.failed("CONNECT" if isinstance(failure, httpx.ConnectError) else "LOST")
+        finally:
+            self._clock.arrived()
+        self._note(response.status_code)
+        if body is None:
+            return trip.failed("TOO_LARGE")
+        return Answer(Reach.ANSWERED, response.status_code, body)
+
+    def _note(self, status: int) -> None:
+        match status:
+            case HTTPStatus.UNAUTHORIZED:
+                self.access = Access.AUTH_REQUIRED
+            case HTTPStatus.FORBIDDEN:
+                self.access = Access.FORBIDDEN
+            case HTTPStatus.OK | HTTPStatus.BAD_REQUEST:  # other answers may come without a look at the token
+                self.access = Access.OK
+
+
+class _Trip:
+    """How far a request got, as the HTTP library tells it while it works."""
+
+    __slots__ = ("_connecting", "_left")
+
+    def __init__(self) -> None:
+        self._connecting = False
+        self._left = False
+
+    async def hear(self, event: str, _info: object) -> None:
+        """`connection.*` is name, TCP and TLS; anything after it may put bytes of the request on the wire."""
+        if event.startswith("connection."):
+            self._connecting = True
+        else:
+            self._left = True
+
+    def failed(self, reason: str) -> Answer:
+        """NOT_SENT only when the library said that it was still connecting; silence proves nothing."""
+        not_sent = self._connecting and not self._left
+        return Answer(Reach.NOT_SENT if not_sent else Reach.NO_ANSWER, reason=reason)
+
+
+async def _whole_body(response: httpx.Response) -> bytes | None:
+    """None when it is larger than any answer should be."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            return None
+    return bytes(body)
