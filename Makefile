@@ -33,14 +33,16 @@ lint: env
 	$(BIN)/mypy
 
 proto: env ## regenerate the decoder from proto/
-	cd proto && ../$(BIN)/python -m grpc_tools.protoc -I . --python_out=../bot/upstox --pyi_out=../bot/upstox market_feed.proto
+	$(BIN)/python -m grpc_tools.protoc -Ibot/upstox/market_feed.proto=proto/MarketDataFeedV3.proto \
+		--python_out=. --pyi_out=. bot/upstox/market_feed.proto
 
 lock: env ## write requirements.lock anew
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
 
-bench: env ## the decision path against bare parse and bare inference, side by side
+bench: env ## the decision path against bare parse and bare inference; memory and seconds to ready
 	$(BIN)/python -m benchmarks.decision_path
+	$(BIN)/python -m benchmarks.startup
 
 train-env: $(TRAIN)/.ready ## TensorFlow in .venv-train/, for bot train
 

@@ -1,6 +1,6 @@
 """Wire bytes → probability → decision, with metrics on, against what it cannot do without.
 
-Three things are timed in turn, frame by frame, in one run: the bare protobuf parse, the bare model invocation,
+Three things are timed in turn, frame by frame, in one run: the bare protobuf parse, the bare model invoke,
 and the whole path of the bot (decode, merge, filter, window, model, strategy, risk, observers, outbox).
 `overhead` is whole − parse − invoke: all that is ours. Run: `make bench`.
 """
@@ -9,7 +9,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -17,19 +17,23 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from bot.assemble.view import DayView
 from bot.core.engine import Engine
-from bot.core.events import BrokerSnapshot, FeedUp, OrderStreamUp
+from bot.core.events import BrokerSnapshot, Event, FeedUp, OrderStreamUp
 from bot.core.forecast import RelDiff
 from bot.core.rules import Contract, Rules
 from bot.core.session import Session
 from bot.core.units import MILLISECOND, rupees
+from bot.run.live import WallClock
 from bot.run.step import Stepper
 from bot.sim.market import SyntheticMarket
-from bot.storage.model import load_model
+from bot.storage.model import interpreter_of, load_model
+from bot.telemetry.buckets import TimedClassifier
+from bot.telemetry.logs import Logs
 from bot.telemetry.metrics import Metrics, MetricsObserver
 from bot.upstox import market_feed_pb2 as pb
+from bot.upstox.auth import Token
 from bot.upstox.wire_market import MarketDecoder, encode_feed_response
-from tests.views import still_view
 
 KEY = "NSE_FO|45450"
 MODEL = Path(__file__).parents[1] / "models" / "trade_classifier.tflite"
@@ -40,7 +44,9 @@ LIMIT = 3.0  # overhead p50 may be at most this many bare parses
 
 def frames(session: Session) -> list[tuple[int, bytes]]:
     """Full five-level frames of a synthetic day."""
-    market = SyntheticMarket(KEY, tick=5, lot=75, seed=7, opens_at=session.open_at, closes_at=session.close_at)
+    market = SyntheticMarket(
+        KEY, tick=5, lot=75, seed=7, opens_at=session.open_at, closes_at=session.close_at
+    )
     made = []
     for move in market:
         if move.at < session.open_at:
@@ -83,16 +89,21 @@ def main() -> int:
     session = Session.on(date(2026, 9, 16))
     contract = Contract(KEY, 75, 75, 5, 1800, "NSE")
     model = load_model(MODEL, rel_diff=RelDiff.PRICE_MINUS_ESTIMATE)
-    engine = Engine(Rules(), session, [contract], model.classifier, 1)
+    classifier = TimedClassifier(model.classifier)
+    engine = Engine(Rules(), session, [contract], classifier, 1)
     decoder = MarketDecoder([KEY])
-    observer = MetricsObserver(Metrics(still_view(engine)))
+    view = DayView("bench", "", WallClock(), engine, decoder, Token("bench"), Logs(WallClock().now))
+    observer = MetricsObserver(Metrics(view, classifier.seconds))
     stepper = Stepper(engine, [observer], lambda *_: None, _observer_broke)
     at = session.open_at
-    for event in (FeedUp(at, 0), OrderStreamUp(at, 0), BrokerSnapshot(at, 0, 0, (), ())):
+    ready: tuple[Event, ...] = (FeedUp(at, 0), OrderStreamUp(at, 0), BrokerSnapshot(at, 0, 0, (), ()))
+    for event in ready:
         stepper.step(event, newest=True)
-    parse, invoke, step, clock = pb.FeedResponse.FromString, model.bare_invoke, stepper.step, time.perf_counter_ns
+    parse, step, clock = pb.FeedResponse.FromString, stepper.step, time.perf_counter_ns
+    invoke = _bare_invoke()
     times: dict[str, list[int]] = {"parse": [], "invoke": [], "whole": [], "overhead": []}
-    for number, (moment, frame) in enumerate(track(frames(session), "deciding", console=Console(stderr=True))):
+    console = Console(stderr=True)
+    for number, (moment, frame) in enumerate(track(frames(session), "deciding", console=console)):
         began = clock()
         parse(frame)
         parsed = clock()
@@ -110,7 +121,15 @@ def main() -> int:
     return report({name: sorted(values) for name, values in times.items()}, len(frame))
 
 
-def _observer_broke(observer: object, error: Exception) -> None:
+def _bare_invoke() -> Callable[[], None]:
+    """The interpreter's own call and nothing around it."""
+    interpreter, _ = interpreter_of(MODEL.read_bytes(), MODEL)
+    interpreter.allocate_tensors()
+    invoke: Callable[[], None] = interpreter.invoke
+    return invoke
+
+
+def _observer_broke(_: object, error: Exception) -> None:
     raise error
 
 

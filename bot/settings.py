@@ -267,8 +267,8 @@ def _across(document: _Document) -> list[str]:
         problems.append("risk.daily_loss_rupees: live trading refuses to start without a limit")
     if not document.risk.accept_no_edge:
         problems.append(
-            "risk.accept_no_edge: set it to true to say you know: no edge of this strategy survived costs on any "
-            "file tested; break-even is 40–97 bps a round trip, the model's label is 18 bps"
+            "risk.accept_no_edge: set it to true to say you know: no edge of this strategy survived costs on "
+            "any file tested; break-even is 40–97 bps a round trip, the model's label is 18 bps"
         )
     if not document.broker.live_access_token.get_secret_value():
         problems.append("BOT_LIVE_ACCESS_TOKEN: is missing; today's token from Upstox goes there")

@@ -96,7 +96,7 @@ class ShortDay:
             token=Token(token),
             data_folder=self.folder / "data",
             archive_root=self.archive_root or str(self.folder / "archive"),
-            log=logs.log,
+            logs=logs,
             telemetry=self.telemetry,
             observers=self.observers,
             jitter_seed=1,

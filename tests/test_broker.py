@@ -163,9 +163,9 @@ async def test_a_snapshot_holds_book_and_positions_asked_before_the_first_was_re
     [
         (success([]), error(401, "UDAPI100050"), "auth UDAPI100050"),
         (error(429, "UDAPI10005"), success([]), "rate UDAPI10005"),
-        (success(None), success([]), "garbled"),
-        (success([ROW, {"status": "open"}]), success([]), "garbled"),
-        (success([]), success([{"instrument_token": KEY}]), "garbled"),
+        (success(None), success([]), "garbled not a JSON list"),
+        (success([ROW, {"status": "open"}]), success([]), "garbled order_id is missing"),
+        (success([]), success([{"instrument_token": KEY}]), "garbled quantity is missing"),
         (success([]), answer(200), "garbled HTTP_200"),
         (success([]), answer(503), "server HTTP_503"),
         (success([]), hang(), "timeout TIMEOUT"),
@@ -183,7 +183,8 @@ async def test_a_snapshot_of_which_any_part_failed_is_a_failure_never_a_flat_acc
 
 async def test_asks_during_a_reading_share_the_next_one():
     """Four asks, two readings; the second began after the late asks, so it can know what they ask about."""
-    async with serving() as server, world(server.base, WallClock()) as (broker, events, _):
+    clock = CountingClock()
+    async with serving() as server, world(server.base, clock) as (broker, events, _):
         go = threading.Event()
 
         async def slow_once(sent):
@@ -197,7 +198,7 @@ async def test_asks_during_a_reading_share_the_next_one():
         await until(lambda: server.sent)
         late = [asyncio.create_task(broker.ask_snapshot()) for _ in range(3)]
         await asyncio.sleep(0.05)
-        asked_late = time.monotonic_ns()
+        asked_late = clock.monotonic()
         go.set()
         await asyncio.gather(first, *late)
         assert [sent.path for sent in server.sent] == [BOOK, POSITIONS] * 2

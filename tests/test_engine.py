@@ -155,6 +155,12 @@ def test_no_entry_below_the_threshold(desk: Desk) -> None:
     assert not none_of(desk.tick(desk.price - 20), PlaceOrder)
 
 
+def test_a_model_that_answers_nonsense_ends_entries_aloud(desk: Desk) -> None:
+    desk.probability = float("nan")
+    assert only(desk.tick(desk.price - 20), Alert).name == "EntriesStopped"
+    assert only(desk.fall(), Refused).reason == "stopped"
+
+
 def test_no_entry_on_a_rise(desk: Desk) -> None:
     desk.probability = 0.9
     assert none_of(desk.tick(desk.price + 20), PlaceOrder)

@@ -330,7 +330,7 @@ def test_a_half_open_peer_is_found_by_its_missing_pong():
                 await until(lambda: len(of(events, FeedUp)) == 2, clock=clock)
             up, down = of(events, FeedUp)[0], of(events, FeedDown)[0]
             assert down.reason == "stall"
-            assert 8 * SECOND <= down.mono - up.mono < 10 * SECOND
+            assert 8 * SECOND <= down.mono - up.mono < 12 * SECOND
 
     asyncio.run(scene(WallClock(starts_at=at("09:15:00"), speed=20.0)))
 
@@ -377,7 +377,9 @@ def test_a_flood_of_garbage_ends_the_connection():
             feed.arm(True)
             async with running(feed):
                 await until(lambda: of(events, Tick), clock=clock)
-        assert [down.reason for down in of(events, FeedDown)] == ["error", "stall"]
+        downs, ups = of(events, FeedDown), of(events, FeedUp)
+        assert [down.reason for down in downs] == ["error", "stall"]
+        assert downs[1].mono - ups[1].mono < 14 * SECOND
         assert decoder.decode_errors > 30
 
     lockstep(scene)
@@ -494,6 +496,42 @@ def test_the_same_day_of_drops_and_stalls_is_the_same_to_the_nanosecond():
     assert len(of(first, Tick)) > 500
 
 
+def test_the_clock_waits_until_the_other_side_has_our_first_words():
+    """Sent is not received: a subscription still on the wire must hold virtual time."""
+
+    class Counting(WallClock):
+        under_way = 0
+
+        def departed(self):
+            self.under_way += 1
+
+        def arrived(self):
+            self.under_way -= 1
+
+    async def talk(peer, connection):
+        connection.transport.pause_reading()
+        await peer.may_read.wait()
+        connection.transport.resume_reading()
+        await peer.hear(connection)
+
+    async def scene(clock):
+        events = []
+        async with Peer(clock, talk) as peer:
+            peer.may_read = asyncio.Event()
+            feed, _ = make_feed(peer, events)
+            async with running(feed):
+                await until(lambda: of(events, FeedUp), clock=clock)
+                await asyncio.sleep(0.05)
+                waited_for = clock.under_way
+                peer.may_read.set()
+                assert waited_for == 1
+                await until(lambda: peer.requests, clock=clock)
+                await until(lambda: clock.under_way == 0, clock=clock)
+            assert clock.under_way == 0
+
+    asyncio.run(scene(Counting()))
+
+
 # ---- trust and secrets -------------------------------------------------------------------------------
 
 
@@ -514,6 +552,22 @@ def test_a_certificate_nobody_vouches_for_is_refused_and_a_known_one_taken(tmp_p
                 await until(lambda: of(events, Tick), clock=clock)
 
     asyncio.run(scene(WallClock(starts_at=at("09:15:00"), speed=20.0)))
+
+
+def test_no_proxy_out_of_the_environment_stands_between_us_and_the_broker(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    async def scene(clock):
+        events = []
+        async with Peer(clock, one_tick) as peer:
+            feed, _ = make_feed(peer, events)
+            async with running(feed):
+                await until(lambda: of(events, Tick), clock=clock)
+
+    lockstep(scene)
 
 
 def test_the_secret_of_the_address_is_in_no_log_and_no_failure(caplog):

@@ -274,7 +274,7 @@ def test_a_full_disk_fails_the_commit_and_only_that(journal: SqliteJournal) -> N
     journal._db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own way to meet SQLITE_FULL
     big = [Record(1, "Alert", "x" * 50_000)]
     with pytest.raises(JournalFailed, match="Free the disk") as caught:
-        journal.commit(big)
+        journal.commit(records(1, 1) + big)  # the first fits, the second does not: neither is kept
     assert caught.value.usable
     assert journal.read() == records(1)
     journal._db.execute("PRAGMA max_page_count = 1000000")

@@ -199,7 +199,7 @@ LEAKS: list[Callable[[Told], None]] = [
     lambda told: told.log.info("b", nested={"deep": [{"er": (CANARY,)}], CANARY: 1}),
     lambda told: told.log.info("c", **{CANARY: 1}),
     lambda told: told.log.info("d", raw=CANARY.encode()),
-    lambda told: told.log.info("e", url="wss://feed/v3?requestId=1&code=c4n4ry-S3cr3t%2Fvalue%2B1%3D"),
+    lambda told: told.log.info("e", url="wss://feed/v3?x=c4n4ry-S3cr3t%2Fvalue%2B1%3D"),
     lambda told: told.log.info("f", error=ValueError(f"401 for Bearer {CANARY}")),
     lambda told: told.log.info("g", secret=SecretStr(CANARY), inside={"s": SecretStr(CANARY)}),
     lambda told: told.log.info("h %s", CANARY),

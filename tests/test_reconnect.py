@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -195,6 +195,7 @@ def test_rests_double_to_a_ceiling_and_never_give_up():
     assert set(lengths) == {30 * SECOND}
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32))
 def test_jitter_takes_off_up_to_half_and_a_seed_repeats_it(seed):
     lengths, _ = rests(machine(State.AUTHORIZING, jitter=random.Random(seed).random), None, 10)
@@ -338,4 +339,5 @@ class AnyWorld(RuleBasedStateMachine):
             assert self.wake is not None
 
 
+AnyWorld.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestAnyWorld = AnyWorld.TestCase

@@ -453,8 +453,9 @@ async def test_no_token_and_no_single_use_address_in_any_text(caplog):
 
         for say in (echo, hang(), error(401, "UDAPI100050"), answer(502, HTML)):
             server.on(PLACE, say)
-            server.on(BOOK, say)
             texts.append(repr(await rest.place(EXIT)))
+        for say in (echo, error(401, "UDAPI100050"), answer(502, HTML)):
+            server.on(BOOK, say)
             with pytest.raises(ReadFailed) as failed:
                 await rest.order_book()
             texts += traceback.format_exception(failed.value)

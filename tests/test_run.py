@@ -250,4 +250,13 @@ async def test_fills_go_to_the_csv_with_the_journal() -> None:
     )
     book = Book()
     await outbox_run(book, [[fill]])
-    assert book.log == ["disk k1", "csv 1"]
+    assert book.log == ["csv 1", "disk k1"]
+
+
+async def test_fills_reach_the_csv_when_the_journal_fails() -> None:
+    fill = RecordFill(
+        1, KEY, Side.BUY, Reason.ENTRY, 75, 75 * 30_000, NOT_DECIDED, 0, 0, 0, 75, "1", "X", "", "D", "k1"
+    )
+    book = Book(disk_fails=True)
+    await outbox_run(book, [[fill]])
+    assert book.log == ["csv 1"]

@@ -191,6 +191,32 @@ def test_rows_of_a_lost_journal_stay_until_their_order_is_heard_of_again(path: P
     ]
 
 
+def test_a_row_whose_journal_record_failed_survives_a_restart(path: Path) -> None:
+    """The disk refused the journal's second record and took the CSV's row; the broker then tells it again."""
+    part = BUY._replace(quantity=25, value=25 * 452_35, position_after=25)
+    rest = BUY._replace(at=AT + 1_000_000_000, quantity=50, value=50 * 452_35)
+    made(path, part).append(rest, model="m1", config="c1")
+    again = made(path, part)
+    again.rewrite([row(part)])  # however often
+    assert [found["quantity"] for found in read(path)] == ["50", "25"]
+    again.append(rest._replace(at=AT + 60_000_000_000), model="m1", config="c1")
+    assert [found["quantity"] for found in read(path)] == ["25", "50"]
+
+
+def test_rows_before_the_damage_of_a_file_survive_it(path: Path) -> None:
+    made(path, BUY)
+    with path.open("a") as file:
+        file.write('"' + "x" * 200_000)
+    made(path)
+    assert [found["tag"] for found in read(path)] == [BUY.tag]
+
+
+def test_what_is_learnt_of_a_trade_at_the_end_of_the_day_replaces_its_row(path: Path) -> None:
+    trades = made(path, BUY)
+    trades.rewrite([row(BUY._replace(exchange_time="later"))._replace(trade_id="T1")])
+    assert [(found["trade_id"], found["exchange_time"]) for found in read(path)] == [("T1", "later")]
+
+
 def test_a_failed_row_is_kept_and_written_with_the_next(path: Path) -> None:
     trades = made(path, BUY)
     shutil.rmtree(path.parent)

@@ -3,16 +3,23 @@
 import asyncio
 import socket
 from datetime import time, timedelta
+from random import Random
 
 import httpx
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from bot.core.charges import card_on
 from bot.core.events import Act
-from bot.core.units import ist, ist_nanos, paise
+from bot.core.units import MILLISECOND, SECOND, ist, ist_nanos, paise
+from bot.sim.orders import OrderRequest
+from bot.twin import rest_orders
+from bot.twin.access import Access
+from bot.twin.answers import Refused
 from bot.twin.faults import Fault, FaultKind
 from bot.twin.hours import next_expiry
 from bot.twin.server import Twin
@@ -91,6 +98,42 @@ async def test_the_token_dies_at_half_past_three():
 def test_a_token_lives_until_the_next_half_past_three(issued, dies):
     tomorrow = ist_nanos(DAY + timedelta(days=1), time(3, 30))
     assert next_expiry(at(issued)) == (at(dies) if dies else tomorrow)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 3)), max_size=60))
+def test_no_window_ever_holds_more_calls_than_its_limit(calls):
+    """Whatever is asked: at most 10 order calls in any second, and none is refused that would have fitted."""
+    access, taken, now = Access("t", OPENS, Random(1)), [], OPENS
+    for wait, many in calls:
+        now += wait * MILLISECOND // 10
+        recent = [when for when in taken if when > now - SECOND]
+        if len(recent) + many <= 10:
+            access.count("", now, order=True, calls=many)
+            taken += [now] * many
+        else:
+            with pytest.raises(Refused, match="429 UDAPI10005"):
+                access.count("", now, order=True, calls=many)
+
+
+WORDS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just([])
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(order(), WORDS)))
+def test_whatever_an_order_says_it_is_read_or_refused(body):
+    """Nothing a client can write gets a traceback out of the reader of orders."""
+
+    def read() -> OrderRequest | Refused:
+        try:
+            return rest_orders._request(body)
+        except Refused as no:
+            return no
+
+    match read():
+        case Refused() as no:
+            assert no.status == 400
+        case request:
+            assert isinstance(request.quantity, int)
+            assert request.price >= 0
 
 
 async def test_logging_out_kills_the_token():

@@ -32,8 +32,8 @@ from tests.twin_client import CONTRACT, LOT, OPENS, TICK, order, steady
 STARTS, CLOSES = at("09:14:30"), at("09:45")
 
 
-def market(seed: int = 3) -> SyntheticMarket:
-    return SyntheticMarket(KEY, tick=TICK, lot=LOT, seed=seed, opens_at=OPENS, closes_at=CLOSES)
+def market(seed: int = 3, closes_at: int = CLOSES) -> SyntheticMarket:
+    return SyntheticMarket(KEY, tick=TICK, lot=LOT, seed=seed, opens_at=OPENS, closes_at=closes_at)
 
 
 class Lockstep:
@@ -169,7 +169,8 @@ def test_the_same_seed_gives_the_same_bytes_on_both_streams():
                 tasks.create_task(world.listen(orders, lambda text: told.update(text.encode())))
                 tasks.create_task(trade(world))
 
-        assert day(script, synthetic(market(seed)), seed=seed) == 0
+        soon = at("09:25")
+        assert day(script, synthetic(market(seed, soon)), seed=seed, closes_at=soon) == 0
         return told.hexdigest()
 
     assert run(3) == run(3)
@@ -205,7 +206,8 @@ def test_a_drop_counts_once_for_each_connection():
                 drops += 1
                 world.clock.arrived()
 
-    script_of_faults = [Fault(at(f"09:{minute}:07"), FaultKind.DROP_MARKET) for minute in (16, 20, 31)]
+    # The first is past when the day begins: it is skipped.
+    script_of_faults = [Fault(at(f"09:{minute}:07"), FaultKind.DROP_MARKET) for minute in (14, 16, 20, 31)]
     assert day(script, synthetic(market()), faults=script_of_faults) == 0
     assert drops == 3
 
@@ -225,6 +227,7 @@ def test_an_order_call_that_fails_for_the_client_leaves_the_clock_in_balance(kin
         except httpx.TransportError as failure:
             failures.append((type(failure), (world.clock.now() - began) // SECOND))
         await world.clock.sleep_until(began + 10 * SECOND)
+        assert world.clock._lockstep.under_way == 0  # neither before the late end nor only after it
         rows.append(len(world.twin.exchange.orders()))
         await world.clock.sleep_until(began + 70 * SECOND)
         rows.append(len(world.twin.exchange.orders()))

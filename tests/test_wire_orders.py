@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core.commands import CancelOrder, Decision, ModifyOrder, PlaceOrder, Reason
@@ -130,6 +130,7 @@ def test_an_order_the_broker_must_refuse_is_our_bug_and_never_written(wrong):
         place_body(wrong)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.integers(1, 10_000_000), st.integers(1, 100_000))
 def test_every_price_in_paise_survives_json(price, quantity):
     body = orjson.loads(orjson.dumps(place_body(ENTRY._replace(price=price, quantity=quantity))))
@@ -278,6 +279,7 @@ JSON = st.recursive(
 BENT_ROW = st.dictionaries(st.sampled_from(NAMES), JSON, max_size=5).map(lambda bent: ROW | bent)
 
 
+@settings(deadline=None)
 @given(JSON | BENT_ROW | st.lists(BENT_ROW, max_size=3))
 def test_junk_raises_nothing_but_the_modules_own_error(junk):
     """Nor does that error repeat what was in the junk."""
@@ -300,6 +302,7 @@ def complaint_of(decode):
     return ""
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80) | st.text(max_size=80))
 def test_a_frame_that_is_no_order_is_another_update_or_a_wire_error(frame):
     with contextlib.suppress(WireError):
@@ -394,6 +397,7 @@ def test_a_message_is_one_bounded_printable_line():
     assert len(message) == 300
 
 
+@settings(deadline=None)
 @given(st.integers(100, 599), JSON | st.just(orjson.loads(SLICED)), st.sampled_from(Reach))
 def test_any_answer_has_a_meaning_and_only_a_named_order_is_accepted(status, junk, reach):
     answer = Answer(reach, status if reach is Reach.ANSWERED else 0, json.dumps(junk).encode(), "LOST")
@@ -408,6 +412,7 @@ def test_any_answer_has_a_meaning_and_only_a_named_order_is_accepted(status, jun
         read_data(answer)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.integers(200, 599))
 def test_bytes_that_are_no_json_never_accept_anything(body, status):
     assert order_result(Answer(Reach.ANSWERED, status, body)).outcome is not Outcome.ACCEPTED
@@ -456,6 +461,7 @@ def test_a_jwt_tells_when_it_ends_and_anything_else_does_not():
         assert expiry_of(opaque) is None
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_no_text_breaks_the_reading_of_an_expiry(text):
     assert expiry_of(f"a.{text}.c") is None or text

@@ -28,12 +28,13 @@ from bot.run.recover import replay
 from bot.run.step import Stepper
 from bot.storage import records
 from bot.storage.archive import Archive, ArchiveFailed, ArchiveRefused, Stored
-from bot.storage.journal import SqliteJournal, journal_path
+from bot.storage.journal import JournalFailed, SqliteJournal, journal_path
 from bot.storage.model import LoadedModel
-from bot.storage.trades import DaySummary, TradesCsv, rows_of, summary, trades_path
+from bot.storage.trades import DaySummary, TradeRow, TradesCsv, TradesFailed, rows_of, summary, trades_path
 from bot.telemetry.buckets import TimedClassifier
+from bot.telemetry.catalogue import LOOP_LAG
 from bot.telemetry.log_observer import LogObserver
-from bot.telemetry.logs import Log
+from bot.telemetry.logs import Logs
 from bot.telemetry.metrics import Metrics, MetricsObserver
 from bot.telemetry.ops_server import OpsServer
 from bot.upstox.auth import Token
@@ -61,7 +62,7 @@ class Plan:
     token: Token
     data_folder: Path
     archive_root: str
-    log: Log
+    logs: Logs
     telemetry: tuple[str, int] | None = None  # host, port
     public_settings: dict[str, Any] = field(default_factory=dict)
     observers: tuple[Observer, ...] = ()
@@ -107,7 +108,7 @@ async def trade(plan: Plan, stop: asyncio.Event) -> DayResult:
     finally:
         journal.close()
     # A restart after the end: nothing to trade, but what was not archived still can be.
-    plan.log.info("day_already_over", exit_code=end.exit_code)
+    plan.logs.log.info("day_already_over", exit_code=end.exit_code)
     fills = tuple(row.fill for row in rows_of(kept))
     stored, problem = await _archive(plan, _day_files(plan))
     return DayResult(end.exit_code, summary(fills), fills, None, _day_files(plan), stored, problem, 0)
@@ -126,6 +127,7 @@ class _Day:
         ]
         self._csv = TradesCsv(trades_path(plan.data_folder, plan.session.day))
         self._view: DayView | None = None
+        self._rows: list[TradeRow] = []  # the day's fills, the journal's and this run's
 
     async def trade(self, stop: asyncio.Event) -> DayResult:
         plan, clock = self._plan, self._plan.clock
@@ -141,8 +143,9 @@ class _Day:
         self._journal.commit(
             [records.boot_record(clock.now(), mode=plan.mode, model=self._model, config=self._config)]
         )
-        self._csv.rewrite(rows_of(self._kept))
-        plan.log.info(
+        self._rows = rows_of(self._kept)
+        self._csv.rewrite(self._rows)
+        plan.logs.log.info(
             "recovered",
             run=run,
             fills=len(recovered.fills),
@@ -157,7 +160,7 @@ class _Day:
             clock, inbox.put, rest.authorize_market, decoder, decoder.instruments, jitter=jitter
         )
         broker = UpstoxBroker(clock, inbox.put, rest, jitter=jitter)
-        view = DayView(plan.mode, self._model, clock, engine, decoder, plan.token)
+        view = DayView(plan.mode, self._model, clock, engine, decoder, plan.token, plan.logs)
         self._view = view
         metrics = Metrics(view, classifier.seconds)
         outbox = Outbox(
@@ -165,7 +168,7 @@ class _Day:
         )
         observers: list[Observer] = [
             MetricsObserver(metrics),
-            LogObserver(plan.log, verbose=plan.verbose),
+            LogObserver(plan.logs.log, verbose=plan.verbose),
             *plan.observers,
         ]
         stepper = Stepper(engine, observers, outbox.put, self._observer_failed)
@@ -175,7 +178,7 @@ class _Day:
         plan.on_ready(Desk(engine, feed, broker, view, ops.port if ops else 0))
         try:
             parts = DayParts(clock, plan.session, engine, inbox, stepper, outbox, feed, broker)
-            await run_day(parts, stop, feed.arm)
+            await run_day(parts, stop, feed.arm, metrics.histogram(LOOP_LAG).observe)
             return await self._close(engine, broker, feed)
         finally:
             if ops is not None:
@@ -186,33 +189,24 @@ class _Day:
 
     async def _close(self, engine: Engine, broker: UpstoxBroker, feed: MarketFeed) -> DayResult:
         plan = self._plan
-        rows = rows_of(self._journal.read())
+        rows = self._rows
         fills = tuple(row.fill for row in rows)
         ours = {order.order_id for order in engine.account.orders.values() if order.order_id}
         trades = await broker.trades()
         books = None if trades is None else compare(fills, trades, ours.__contains__)
-        if books is not None:
-            named = [
-                row._replace(
-                    trade_id=books.trade_ids[i].trade_id,
-                    fill=row.fill._replace(exchange_time=books.trade_ids[i].exchange_time),
-                )
-                if i in books.trade_ids
-                else row
-                for i, row in enumerate(rows)
-            ]
-            await self._on_disk(lambda: self._csv.rewrite(named))
+        await self._last_writes(lambda: self._csv.rewrite(_with_trade_ids(rows, books)), "trades csv")
         day = summary(fills)
         code = EXIT_DONE
         if books is None or not books.reconciled:
             code = EXIT_UNRECONCILED
         if day.holding or engine.account.open:
             code = EXIT_HOLDING
-        await self._on_disk(self._write_settings)
-        await self._on_disk(lambda: self._journal.commit([records.end_record(plan.clock.now(), code)]))
+        await self._last_writes(self._write_settings, "settings")
+        end = records.end_record(plan.clock.now(), code)
+        await self._last_writes(lambda: self._journal.commit([end]), "journal")
         self._journal.close()  # one plain file from here on, fit to be archived
         stored, problem = await _archive(plan, _day_files(plan))
-        plan.log.info("day_over", exit_code=code, trades=day.trades, net_paise=day.net)
+        plan.logs.log.info("day_over", exit_code=code, trades=day.trades, net_paise=day.net)
         reconnects = sum(feed.lost_total.values())
         return DayResult(code, day, fills, books, _day_files(plan), stored, problem, reconnects)
 
@@ -220,22 +214,45 @@ class _Day:
         path = settings_path(self._plan)
         path.write_bytes(orjson.dumps(self._plan.public_settings, option=orjson.OPT_INDENT_2))
 
-    async def _on_disk(self, work: Callable[[], Any]) -> Any:
-        return await on_thread(self._plan.clock, work)
+    async def _last_writes(self, work: Callable[[], Any], what: str) -> None:
+        """A disk that fails now must not keep the rest of the day from being closed."""
+        try:
+            await on_thread(self._plan.clock, work)
+        except (OSError, TradesFailed, JournalFailed) as error:
+            self._note_failure(what, error)
 
     # ---- callbacks -----------------------------------------------------------------------------------
 
     def _write_fills(self, fills: Sequence[RecordFill]) -> None:
+        """On the disk's thread. A row the disk does not take is kept and written with the next."""
         for fill in fills:
-            self._csv.append(fill, model=self._model, config=self._config)
+            self._rows.append(TradeRow(fill, self._model, self._config))
+            try:
+                self._csv.append(fill, model=self._model, config=self._config)
+            except TradesFailed as error:
+                self._note_failure("trades csv", error)
 
     def _note_failure(self, what: str, error: Exception) -> None:
-        self._plan.log.error("disk_failed", what=what, problem=str(error))
+        self._plan.logs.log.error("disk_failed", what=what, problem=str(error))
 
     def _observer_failed(self, observer: Observer, error: Exception) -> None:
         if self._view is not None:
             self._view.observer_failures += 1
-        self._plan.log.error("observer_cut_off", observer=type(observer).__name__, problem=repr(error))
+        self._plan.logs.log.error("observer_cut_off", observer=type(observer).__name__, problem=repr(error))
+
+
+def _with_trade_ids(rows: Sequence[TradeRow], books: Books | None) -> list[TradeRow]:
+    """The rows, with the exchange's trade ids and times where the broker's list tells them."""
+    if books is None:
+        return list(rows)
+    named = []
+    for index, row in enumerate(rows):
+        trade = books.trade_ids.get(index)
+        if trade is not None:
+            fill = row.fill._replace(exchange_time=trade.exchange_time)
+            row = row._replace(trade_id=trade.trade_id, fill=fill)
+        named.append(row)
+    return named
 
 
 def settings_path(plan: Plan) -> Path:
@@ -255,7 +272,7 @@ async def _archive(plan: Plan, files: tuple[Path, ...]) -> tuple[tuple[Stored, .
         archive = Archive(plan.archive_root, plan.data_folder, pause=time.sleep)
         stored = await on_thread(plan.clock, lambda: archive.upload(plan.session.day, files))
     except (ArchiveFailed, ArchiveRefused) as error:
-        plan.log.error("archive_failed", problem=str(error))  # noqa: TRY400 - its words are for people
+        plan.logs.log.error("archive_failed", problem=str(error))  # noqa: TRY400 - its words are for people
         return (), str(error)
     return tuple(stored), ""
 

@@ -23,6 +23,7 @@ from bot.research.picture import DayRecorder, draw_day
 from bot.run.lockstep import LockstepClock, LockstepLoop
 from bot.run.ports import Observer, Turn
 from bot.storage.model import ModelRefused, load_model
+from bot.storage.tick_source import TickFileError
 from bot.telemetry.logs import Logs
 from bot.twin.server import Twin
 from bot.upstox.auth import Token
@@ -89,20 +90,28 @@ def run_demo(options: DemoOptions, console: Console) -> int:
                 token=Token(twin.token),
                 data_folder=folder / "data",
                 archive_root=str(folder / "archive"),
-                log=logs.log,
+                logs=logs,
                 telemetry=("127.0.0.1", 0),
                 public_settings={"mode": "demo", "market": market.name, **market.facts},
                 observers=(watcher, recorder),
                 jitter_seed=options.seed,
             )
+            trading = asyncio.create_task(trade(plan, asyncio.Event()), name="bot")
             try:
-                return await trade(plan, asyncio.Event())
+                await asyncio.wait({trading, playing}, return_when=asyncio.FIRST_COMPLETED)
+                if playing.done() and playing.exception() is not None:
+                    trading.cancel()
+                    await playing  # the market broke (a recording damaged in its middle): say so
+                return await trading
             finally:
                 playing.cancel()
                 await twin.stop()
 
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            result = runner.run(day())
+        try:
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                result = runner.run(day())
+        except* TickFileError as damaged:
+            raise DemoRefused([str(error) for error in damaged.exceptions]) from None
         watcher.done()
     logs.close()
     log_file.close()

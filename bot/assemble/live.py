@@ -13,9 +13,10 @@ from bot.core.units import IST, ist
 from bot.run.live import WallClock
 from bot.run.timetable import Timetable
 from bot.settings import Settings
+from bot.storage.archive import Archive, ArchiveRefused
 from bot.storage.journal import JournalRefused
 from bot.storage.model import ModelRefused, load_model
-from bot.telemetry.logs import Log, Logs
+from bot.telemetry.logs import Logs
 from bot.telemetry.ops_server import PortTaken
 from bot.upstox.auth import Token
 from bot.upstox.rest import Hosts
@@ -31,26 +32,29 @@ class LiveRefused(Exception):
         self.problems = problems
 
 
-def run_live(settings: Settings, *, verbose: bool) -> int:
-    """Trade today. Returns the exit code; raises LiveRefused for what a person must mend first."""
-    clock = WallClock()
+def run_live(settings: Settings, *, verbose: bool, clock: WallClock | None = None) -> int:
+    """Trade today. Returns the exit code; raises LiveRefused for what a person must mend first.
+
+    `clock` is the wall's unless a test brings its own.
+    """
+    clock = clock or WallClock()
     secret = settings.broker.live_access_token.get_secret_value()
     logs = Logs(clock.now, secrets=[secret])
     try:
-        return _today(settings, clock, secret, logs.log, verbose=verbose)
+        return _today(settings, clock, secret, logs, verbose=verbose)
     finally:
         logs.close()
 
 
-def _today(settings: Settings, clock: WallClock, secret: str, log: Log, *, verbose: bool) -> int:
+def _today(settings: Settings, clock: WallClock, secret: str, logs: Logs, *, verbose: bool) -> int:
     today = ist(clock.now()).date()
     if today.weekday() >= SATURDAY:
-        log.info("no_session", day=today.isoformat(), reason="weekend")
+        logs.log.info("no_session", day=today.isoformat(), reason="weekend")
         return EXIT_DONE
     times = settings.session
     session = Session.on(today, opens=times.open, entry_cutoff=times.entry_cutoff, flatten=times.flatten)
     if clock.now() >= session.close_at:
-        log.info("no_session", day=today.isoformat(), reason="the session is over", zone=IST.key)
+        logs.log.info("no_session", day=today.isoformat(), reason="the session is over", zone=IST.key)
         return EXIT_DONE
     try:
         token = Token(secret)
@@ -75,26 +79,27 @@ def _today(settings: Settings, clock: WallClock, secret: str, log: Log, *, verbo
         token=token,
         data_folder=settings.data_folder,
         archive_root=settings.archive_root,
-        log=log,
+        logs=logs,
         telemetry=(settings.telemetry.host, settings.telemetry.port),
         public_settings=settings.public,
         algo_name=settings.broker.algo_name,
         verbose=verbose,
     )
     try:
-        return asyncio.run(_day(plan, log))
+        return asyncio.run(_day(plan))
     except (JournalRefused, PortTaken) as refused:
         raise LiveRefused([str(refused)]) from None
 
 
-async def _day(plan: Plan, log: Log) -> int:
+async def _day(plan: Plan) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    timetable = Timetable(plan.session, lambda phase: log.info("phase", phase=phase))
+    timetable = Timetable(plan.session, lambda phase: plan.logs.log.info("phase", phase=phase))
     timetable.start()
     try:
+        await _store_what_is_left(plan)
         waiting = asyncio.ensure_future(timetable.connect_time())
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -105,3 +110,13 @@ async def _day(plan: Plan, log: Log) -> int:
         return (await trade(plan, stop)).exit_code
     finally:
         timetable.stop()
+
+
+async def _store_what_is_left(plan: Plan) -> None:
+    """Days that an earlier run could not archive. Never in the way of the day ahead."""
+    try:
+        archive = Archive(plan.archive_root, plan.data_folder)
+    except ArchiveRefused as refused:
+        raise LiveRefused([str(refused)]) from None
+    for retried in await asyncio.to_thread(archive.retry_pending):
+        plan.logs.log.info("archived_late", day=retried.day.isoformat(), problem=retried.problem)

@@ -8,6 +8,7 @@ from bot.core import risk
 from bot.core.engine import Engine
 from bot.core.units import SECOND
 from bot.run.ports import Clock
+from bot.telemetry.logs import Logs
 from bot.telemetry.view import DayState, InstrumentState
 from bot.upstox.auth import Token
 from bot.upstox.wire_market import MarketDecoder
@@ -23,6 +24,7 @@ class DayView:
     engine: Engine
     decoder: MarketDecoder
     token: Token
+    logs: Logs
     observer_failures: int = 0
     archived_at: int = 0
 
@@ -49,6 +51,7 @@ class DayView:
             token_expires_at=self.token.expires_at or 0,
             archived_at=self.archived_at,
             observer_failures=self.observer_failures,
+            log_lines_dropped=self.logs.dropped,
             heartbeat_age_seconds=(self.clock.monotonic() - engine.heartbeat_mono) / SECOND,
             mode=self.mode,
             version=__version__,

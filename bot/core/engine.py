@@ -166,6 +166,8 @@ class Engine:
         desk.ltp = tick.ltp
         desk.ticks_total += 1
         self.forecast = desk.forecast = forecast = desk.forecaster.hear(tick.at, tick.ltp)
+        if forecast.probability is not None and not 0.0 <= forecast.probability <= 1.0:
+            self._stop_entries("model_broken", out)  # NaN compares false: without this it would only go quiet
         holding = self.account.holdings[tick.instrument]
         long = holding.position > 0
         if long and strategy.stopped(tick.ltp, holding.entry_price, self.rules.risk.stop_loss):
@@ -296,7 +298,7 @@ class Engine:
             self._exit(desk, Reason.END_OF_DAY, fill.at, out)  # a late word of an order we had given up
 
     def _rejected(self, order: Order, out: list[Command]) -> None:
-        """The venue refused an order it had taken. An exit is tried again, ever more slowly; a human hears."""
+        """The venue refused an order it had taken. An exit is tried again, ever more slowly."""
         desk = self.desks[order.command.instrument]
         name = desk.contract.name or desk.contract.key
         if order.command.side is Side.BUY:

@@ -7,7 +7,7 @@ It is no trade and not net of costs (models/README.md).
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, time
+from datetime import date
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
@@ -16,18 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.core.forecast import FEATURES, WARMUP_TICKS, WINDOW_TICKS, Forecaster, Window
-from bot.core.units import SECOND, InstrumentKey, Nanos, Paise, ist, ist_nanos, paise
+from bot.core.session import Session
+from bot.core.units import SECOND, InstrumentKey, Nanos, Paise, ist, paise
 from bot.storage.tick_source import UNREADABLE, open_plain, unreadable
 from bot.storage.ticks import TickFile, TickFileError
 
 HORIZON_TICKS: Final = 5
 RISE_BPS: Final = 18.0
 UNDATED: Final = "undated"
+_GOLDEN_SEED: Final = 20251215
 _GLUED_JUMP: Final = 0.05  # prices without times: a step this large joins two sessions
-_OPEN: Final = time(9, 15)
-_CLOSE: Final = time(15, 30)
-_CLOSE_LATER: Final = time(15, 40)  # options since 2026-08-03
-_CLOSE_LATER_SINCE: Final = date(2026, 8, 3)
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -114,6 +112,25 @@ def tape_of(ticks: tuple[Heard, ...], file: str, instrument: InstrumentKey, day:
     return Tape(file, instrument, day, ticks, stack, best_bps, rises, at)
 
 
+def golden_windows() -> Floats:
+    """25 windows of made-up ticks: cheap and dear options, quiet and wild, and one that never moves."""
+    rng = np.random.default_rng(_GOLDEN_SEED)
+    kept: list[Window] = []
+    for rupees, bps in ((42.0, 60.0), (480.0, 18.0), (910.0, 8.0), (2.5, 0.0)):
+        heard: list[Window] = []
+
+        def capture(window: Window, heard: list[Window] = heard) -> float:
+            heard.append(window[0].copy())
+            return 0.0
+
+        forecaster, price = Forecaster(capture), rupees
+        for second in range(260):
+            price *= 1 + rng.standard_t(5) * bps / 1e4 * (rng.random() < 0.7)
+            forecaster.hear(second * SECOND, round(price * 20) * 5)
+        kept.extend(heard[20::18][: 8 if bps else 1])
+    return np.stack(kept)
+
+
 def load(path: Path) -> list[Tape]:
     """The tapes of one tick file: one an instrument and day, open sessions only. Raises TickFileError."""
     days = _prices_alone(path) if _is_prices_alone(path) else _sessions(path)
@@ -126,14 +143,11 @@ _Days: TypeAlias = dict[tuple[InstrumentKey, str], list[Heard]]
 
 def _sessions(path: Path) -> _Days:
     days: _Days = {}
-    bounds: dict[date, tuple[Nanos, Nanos]] = {}
+    sessions: dict[date, Session] = {}
     for tick in TickFile(path):
         day = ist(tick.at).date()
-        if day not in bounds:
-            close = _CLOSE_LATER if day >= _CLOSE_LATER_SINCE else _CLOSE
-            bounds[day] = (ist_nanos(day, _OPEN), ist_nanos(day, close))
-        opens, closes = bounds[day]
-        if opens <= tick.at < closes:
+        session = sessions.setdefault(day, Session.on(day))
+        if session.open_at <= tick.at < session.close_at:
             days.setdefault((tick.instrument, day.isoformat()), []).append(Heard(tick.at, tick.ltp))
     return days
 

@@ -85,7 +85,7 @@ def score(tapes: Sequence[Judged], threshold: float, seed: int) -> Scores:
 
 
 def auc_of(p: npt.NDArray[np.float64], y: Bools) -> float:
-    """The chance that a rise got a higher probability than a non-rise; a tie counts half. NaN for one class."""
+    """The chance that a rise got a higher probability than a non-rise; ties count half. One class: NaN."""
     _, ranks, counts = np.unique(p, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - (counts - 1) / 2
     positives = int(y.sum())

@@ -46,6 +46,7 @@ class Samples(NamedTuple):
 
 def prepare(seed: int) -> None:
     """Make everything that follows repeatable: one thread, seeded, deterministic kernels."""
+    tf.get_logger().setLevel("ERROR")  # it warns of a function made anew for each fold
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     if tf.config.threading.get_intra_op_parallelism_threads() != 1:

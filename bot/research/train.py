@@ -10,17 +10,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from tempfile import TemporaryDirectory
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from bot.core.forecast import Forecaster, RelDiff, Window
-from bot.core.units import SECOND
-from bot.research.dataset import HORIZON_TICKS, RISE_BPS, Floats, Tape, load
+from bot.core.forecast import RelDiff
+from bot.research.card import card
+from bot.research.dataset import HORIZON_TICKS, RISE_BPS, Floats, Tape, golden_windows, load
 from bot.research.evaluate import LEAKAGE_AUC, Judged, Scores, score
 from bot.storage.model import (
     FEATURE_ORDER,
@@ -36,12 +35,13 @@ from bot.storage.model import (
 THRESHOLD: Final = 0.63
 PARITY_MAX: Final = 1e-6  # served against trained
 PARITY_WINDOWS: Final = 4000
-GOLDEN_SEED: Final = 20251215
+CARD_FILE: Final = "README.md"
 LABEL: Final = (
     f"max of the next {HORIZON_TICKS} ltp >= ltp + {RISE_BPS:g} bps, same session, no reset between"
 )
 
-Say = Callable[[str, int, int], None]  # what is done, step, of how many
+Fold: TypeAlias = frozenset[int]  # places in the list of tapes
+Say: TypeAlias = Callable[[str, int, int], None]  # what is done, step, of how many
 
 
 class TrainingFailed(Exception):
@@ -58,7 +58,7 @@ class Trained(NamedTuple):
 
 def main(files: Sequence[Path], out: Path, seed: int = 1) -> Trained:
     """`bot train`: train, judge, write, print. Raises TickFileError, TrainingFailed, ModelRefused."""
-    console = Console(width=max(Console().width, 120))
+    console = Console()
     columns = (TextColumn("{task.description:42}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=None)
@@ -67,12 +67,17 @@ def main(files: Sequence[Path], out: Path, seed: int = 1) -> Trained:
             bar.update(task, description=what, completed=step, total=steps)
 
         trained = train(files, out, seed, say)
-    _print(console, trained, out)
+    console.print(card(trained.passport), markup=False, highlight=False, soft_wrap=True)
+    if trained.by_file and (auc := trained.by_file["pooled"].auc) > LEAKAGE_AUC:
+        console.print(f"[bold red]AUC {auc:.3f} on such data is a leak until proved otherwise.[/]")
+    console.print(
+        f"Written to {out}: {MODEL_FILE}, {PASSPORT_FILE}, {CARD_FILE}.", highlight=False, soft_wrap=True
+    )
     return trained
 
 
 def train(files: Sequence[Path], out_dir: Path, seed: int, progress: Say) -> Trained:
-    """Write `trade_classifier.tflite` and `passport.json` into `out_dir`; nothing when anything fails."""
+    """Write the model, its passport and its card into `out_dir`; nothing when anything fails."""
     try:
         from bot.research import network
     except ImportError as error:
@@ -87,28 +92,52 @@ def train(files: Sequence[Path], out_dir: Path, seed: int, progress: Say) -> Tra
     if not tapes:
         raise TrainingFailed("No file holds a session long enough to train on (100 ticks and a horizon).")
     folds = _folds(tapes)
-    judged: dict[frozenset[int], list[Judged]] = {}
+    steps = len(folds) + 2
+    judged: dict[Fold, list[Judged]] = {}
     for step, left_out in enumerate(folds):
-        progress(f"leaving out {tapes[min(left_out)].name[:30]}", step, len(folds) + 2)
+        progress(f"leaving out {tapes[min(left_out)].name[:29]}", step, steps)
         taught = network.fit([tapes[i] for i in _others(tapes, left_out)], seed)
         judged[left_out] = [
             Judged(_name(tapes, i), network.probabilities(taught, tapes[i].windows), tapes[i].rises)
             for i in sorted(left_out)
         ]
-    progress("training on everything", len(folds), len(folds) + 2)
+    by_file = _scores(judged, _groups(tapes, by_day=False), seed)
+    by_day = _scores(judged, _groups(tapes, by_day=True), seed)
+    progress("training on everything", steps - 2, steps)
     model = network.fit(tapes, seed)
     content = network.to_tflite(model)
-    progress("proving what was written", len(folds) + 1, len(folds) + 2)
+    progress("proving what is written", steps - 1, steps)
+    figures = {
+        "bytes": len(content),
+        "leave_file_out": {name: scores.to_dict() for name, scores in by_file.items()},
+        "leave_day_out": {name: scores.to_dict() for name, scores in by_day.items()},
+    }
     windows = np.concatenate([tape.windows for tape in tapes])
-    windows = windows[np.linspace(0, len(windows) - 1, PARITY_WINDOWS, dtype=np.int64)]
+    origins = tuple(_origin(tape, files) for tape in tapes)
+    answers = network.probabilities(model, windows)
+    passport = _proven(content, windows, answers, origins, figures, _provenance(files, seed))
+    _write(out_dir, content, passport)
+    progress("done", steps, steps)
+    return Trained(passport, by_file, by_day)
+
+
+def _proven(
+    content: bytes,
+    windows: Floats,
+    answers: Floats,
+    origins: tuple[dict[str, Any], ...],
+    figures: dict[str, Any],
+    created_by: dict[str, Any],
+) -> Passport:
+    """The passport of a model whose served answers are the trained ones and that the bot itself accepts."""
+    few = np.linspace(0, len(windows) - 1, PARITY_WINDOWS, dtype=np.int64)
     golden = golden_windows()
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as child:
-        served = child.submit(_served, content, np.concatenate([windows, golden])).result()
-        worst = float(np.abs(served[: len(windows)] - network.probabilities(model, windows)).max())
+        worst = float(np.abs(child.submit(_served, content, windows[few]).result() - answers[few]).max())
         if not worst <= PARITY_MAX:  # NaN is worse than anything
-            raise TrainingFailed(f"The written model differs from the trained one by {worst:g}. Not written.")
-        by_file = _scores(judged, _groups(tapes, by_day=False), seed)
-        by_day = _scores(judged, _groups(tapes, by_day=True), seed)
+            raise TrainingFailed(
+                f"The converted model differs from the trained one by {worst:g}. Not written."
+            )
         passport = Passport(
             sha256=hashlib.sha256(content).hexdigest(),
             features=FEATURE_ORDER,
@@ -116,60 +145,35 @@ def train(files: Sequence[Path], out_dir: Path, seed: int, progress: Say) -> Tra
             rel_diff=RelDiff.PRICE_MINUS_ESTIMATE,
             threshold=THRESHOLD,
             label=LABEL,
-            trained_on=tuple(_origin(tape, files) for tape in tapes),
-            created_by=_provenance(files, seed),
-            figures={
-                "parity_max": worst,
-                "bytes": len(content),
-                "leave_file_out": {name: scores.to_dict() for name, scores in by_file.items()},
-                "leave_day_out": {name: scores.to_dict() for name, scores in by_day.items()},
-            },
-            reference=_reference(network.probabilities(model, np.concatenate([t.windows for t in tapes]))),
+            trained_on=origins,
+            created_by=created_by,
+            figures={**figures, "parity_max": worst},
+            reference=_reference(answers),
             golden_windows=golden,
-            golden_probabilities=served[len(windows) :],
+            golden_probabilities=child.submit(_served, content, golden).result(),
             tolerance=TOLERANCE_MAX,
         )
-        _write(out_dir / MODEL_FILE, content)
-        _write(out_dir / PASSPORT_FILE, passport.to_json().encode())
-        child.submit(_prove, out_dir).result()
-    progress("done", len(folds) + 2, len(folds) + 2)
-    return Trained(passport, by_file, by_day)
-
-
-def golden_windows() -> Floats:
-    """25 windows of made-up ticks: cheap and dear options, quiet and wild, and one that never moves."""
-    rng = np.random.default_rng(GOLDEN_SEED)
-    kept: list[Window] = []
-    for rupees, bps in ((42.0, 60.0), (480.0, 18.0), (910.0, 8.0), (2.5, 0.0)):
-        heard: list[Window] = []
-
-        def capture(window: Window, heard: list[Window] = heard) -> float:
-            heard.append(window[0].copy())
-            return 0.0
-
-        forecaster, price = Forecaster(capture), rupees
-        for second in range(260):
-            price *= 1 + rng.standard_t(5) * bps / 1e4 * (rng.random() < 0.7)
-            forecaster.hear(second * SECOND, round(price * 20) * 5)
-        kept.extend(heard[20::18][: 8 if bps else 1])
-    return np.stack(kept)
+        with TemporaryDirectory() as draft:
+            _write(Path(draft), content, passport)
+            child.submit(_prove, Path(draft)).result()
+    return passport
 
 
 # --- folds ----------------------------------------------------------------------------------------------
 
 
-def _groups(tapes: Sequence[Tape], *, by_day: bool) -> list[frozenset[int]]:
+def _groups(tapes: Sequence[Tape], *, by_day: bool) -> list[Fold]:
     keys = [tape.day if by_day else tape.file for tape in tapes]
-    return [frozenset(i for i, k in enumerate(keys) if k == key) for key in dict.fromkeys(keys)]
+    return [Fold(i for i, k in enumerate(keys) if k == key) for key in dict.fromkeys(keys)]
 
 
-def _others(tapes: Sequence[Tape], left_out: frozenset[int]) -> list[int]:
+def _others(tapes: Sequence[Tape], left_out: Fold) -> list[int]:
     """What may teach a fold: nothing of the same instrument on the same day, whichever file it came in."""
     known = {(tapes[i].instrument, tapes[i].day) for i in left_out}
     return [i for i, tape in enumerate(tapes) if (tape.instrument, tape.day) not in known]
 
 
-def _folds(tapes: Sequence[Tape]) -> list[frozenset[int]]:
+def _folds(tapes: Sequence[Tape]) -> list[Fold]:
     """Every file left out once and every day left out once; a fold that is both is trained once."""
     groups = [*_groups(tapes, by_day=False), *_groups(tapes, by_day=True)]
     return [group for group in dict.fromkeys(groups) if _others(tapes, group)]
@@ -180,9 +184,7 @@ def _name(tapes: Sequence[Tape], i: int) -> str:
     return tapes[i].name if alone else f"{tapes[i].name} {tapes[i].instrument} {tapes[i].day}"
 
 
-def _scores(
-    judged: dict[frozenset[int], list[Judged]], groups: Sequence[frozenset[int]], seed: int
-) -> dict[str, Scores]:
+def _scores(judged: dict[Fold, list[Judged]], groups: Sequence[Fold], seed: int) -> dict[str, Scores]:
     """One row a tape and one for all together; empty when nothing could be left out."""
     tapes = [tape for group in groups for tape in judged.get(group, [])]
     rows = {tape.name: score([tape], THRESHOLD, seed) for tape in tapes}
@@ -242,58 +244,12 @@ def _reference(p: Floats) -> dict[str, Any]:
     return {"windows": len(p), "probability_deciles": [round(float(d), 6) for d in deciles]}
 
 
-def _write(file: Path, content: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(file.name + ".part")
-    draft.write_bytes(content)
-    draft.replace(file)
-
-
-def _print(console: Console, trained: Trained, out: Path) -> None:
-    tables = (("leave one file out", trained.by_file), ("leave one day out", trained.by_day))
-    for title, rows in tables:
-        if not rows:
-            console.print(f"{title}: nothing could be left out, so there is no honest figure.")
-            continue
-        table = Table(
-            title=f"{title}, threshold {THRESHOLD}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
-        )
-        for head in (
-            "tape",
-            "windows",
-            "base",
-            "AUC",
-            "95 %",
-            "Brier skill",
-            "ECE",
-            "coverage",
-            "precision",
-            "lift",
-        ):
-            table.add_column(head, justify="left" if head == "tape" else "right", no_wrap=True)
-        for name, s in rows.items():
-            table.add_row(name, *_cells(s), style="bold" if name == "pooled" else "")
-        console.print(table)
-        if (auc := rows["pooled"].auc) > LEAKAGE_AUC:
-            console.print(f"[bold red]AUC {auc:.3f} on such data is a leak until proved otherwise.[/]")
-    passport = trained.passport
-    console.print(
-        f"{out / MODEL_FILE}: {passport.figures['bytes']} bytes, sha256 {passport.sha256}; served against "
-        f"trained: {passport.figures['parity_max']:.1e} on {PARITY_WINDOWS} windows; "
-        f"{len(passport.golden_probabilities)} golden rows."
-    )
-    console.print("These figures are about a label before costs. They are not money: see models/README.md.")
-
-
-def _cells(s: Scores) -> list[str]:
-    return [
-        f"{s.n:,}",
-        f"{s.base_rate:.3f}",
-        f"{s.auc:.3f}",
-        f"{s.auc_low:.3f}–{s.auc_high:.3f}",
-        f"{s.brier_skill:+.3f}",
-        f"{s.ece:.3f}",
-        f"{s.coverage:.2%}",
-        "–" if s.precision is None else f"{s.precision:.3f}",
-        "–" if s.lift is None else f"{s.lift:.2f}",
-    ]
+def _write(folder: Path, content: bytes, passport: Passport) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        MODEL_FILE: content,
+        PASSPORT_FILE: passport.to_json().encode(),
+        CARD_FILE: card(passport).encode(),
+    }
+    for name, body in files.items():
+        (folder / name).write_bytes(body)

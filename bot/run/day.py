@@ -34,12 +34,17 @@ class DayParts(NamedTuple):
     broker: Broker
 
 
-async def run_day(parts: DayParts, stop: asyncio.Event, arm_feed: Callable[[bool], None]) -> None:
+async def run_day(
+    parts: DayParts,
+    stop: asyncio.Event,
+    arm_feed: Callable[[bool], None],
+    on_lag: Callable[[float], None],
+) -> None:
     """Run until the close, or until flat after `stop` was set (SIGTERM); then cancel the adapters."""
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(_turn(parts), name="turn"),
-            group.create_task(_beat(parts), name="heartbeat"),
+            group.create_task(_beat(parts, on_lag), name="heartbeat"),
             group.create_task(parts.outbox.run(), name="outbox"),
             group.create_task(parts.broker.run(), name="broker"),
             group.create_task(parts.feed.run(), name="feed"),
@@ -65,13 +70,15 @@ async def _turn(parts: DayParts) -> None:
                 await asyncio.sleep(0)
 
 
-async def _beat(parts: DayParts) -> None:
+async def _beat(parts: DayParts, on_lag: Callable[[float], None]) -> None:
+    """A heartbeat on every full second; `on_lag` hears by how many seconds the loop came late."""
     clock = parts.clock
-    due = clock.now() // SECOND * SECOND
     while True:
-        due = max(due + HEARTBEAT, clock.now())
+        now = clock.now()
+        parts.inbox.put(Heartbeat(now, clock.monotonic()))
+        due = (now // HEARTBEAT + 1) * HEARTBEAT
         await clock.sleep_until(due)
-        parts.inbox.put(Heartbeat(clock.now(), clock.monotonic()))
+        on_lag((clock.now() - due) / SECOND)
 
 
 async def _arm(parts: DayParts, arm_feed: Callable[[bool], None]) -> None:

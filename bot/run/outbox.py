@@ -125,11 +125,14 @@ class Outbox:
             self._clock.arrived()
 
     def _commit(self, records: list[Record], fills: list[RecordFill]) -> bool:
-        """On the disk's thread. A failure is an event, not an end: the broker remains the truth."""
+        """On the disk's thread. A failure is an event, not an end: the broker remains the truth.
+
+        Fills go to the CSV even when the journal is gone: what was filled is in the CSV, whatever happens.
+        """
+        if fills:
+            self._write_fills(fills)
         try:
             self._journal.commit(records)
-            if fills:
-                self._write_fills(fills)
         except Exception as error:  # noqa: BLE001 - disk full, EIO, a lost volume: all end entries, none ends exits
             self._broken = True
             self._on_failed("journal", error)

@@ -57,7 +57,7 @@ class Passport:
     tolerance: float
 
     def to_json(self) -> str:
-        """The passport's file. Numbers of windows are the shortest text that gives the same float32."""
+        """The passport's file, a key a line. Floats are the shortest text that gives the same float32."""
         body = {
             "format": FORMAT,
             "model": {"file": MODEL_FILE, "sha256": self.sha256},
@@ -75,7 +75,8 @@ class Passport:
                 "windows": [[[_short(x) for x in row] for row in window] for window in self.golden_windows],
             },
         }
-        return json.dumps(body, indent=1) + "\n"
+        lines = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in body.items())
+        return "{\n" + ",\n".join(lines) + "\n}\n"
 
     @staticmethod
     def from_json(text: str) -> "Passport":
@@ -185,7 +186,7 @@ def _check_interface(file: Path, passport: Passport, rel_diff: RelDiff) -> None:
 
 def classifier_of(content: bytes, file: Path) -> tuple[Classifier, str]:
     """(classifier, the runtime's name) of a TFLite file's bytes, interface checked. Raises ModelRefused."""
-    interpreter, runtime = _interpreter(content, file)
+    interpreter, runtime = interpreter_of(content, file)
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     if len(inputs) != 1 or tuple(inputs[0]["shape"]) != WINDOW_SHAPE or inputs[0]["dtype"] is not np.float32:
         found = [f"{np.dtype(i['dtype']).name}{[int(n) for n in i['shape']]}" for i in inputs]
@@ -200,7 +201,8 @@ def classifier_of(content: bytes, file: Path) -> tuple[Classifier, str]:
     return _fast(interpreter, inputs[0]["index"], outputs[0]["index"]), runtime
 
 
-def _interpreter(content: bytes, file: Path) -> tuple[Any, str]:
+def interpreter_of(content: bytes, file: Path) -> tuple[Any, str]:
+    """(interpreter, the runtime's name); tensors are not allocated yet. Raises ModelRefused."""
     try:
         # Frozen in time, and the smallest: has wheels up to Python 3.11.
         from tflite_runtime.interpreter import Interpreter
@@ -232,7 +234,9 @@ def _fast(interpreter: Any, input_index: int, output_index: int) -> Classifier:
     invoke: Callable[[], None] = interpreter._interpreter.Invoke  # noqa: SLF001 — see above
     copy = np.copyto
 
-    def classify(window: Window) -> float:
+    # The weights lie in the file's bytes, which only the interpreter object keeps alive: without it they are
+    # freed, and the answers turn to NaN some time later. A default argument holds it as long as the function.
+    def classify(window: Window, _keeps_the_weights: Any = interpreter) -> float:
         copy(window_in, window)
         invoke()
         probability: float = value_out[0]

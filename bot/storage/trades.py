@@ -10,8 +10,9 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from datetime import date
+from operator import itemgetter
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import orjson
 
@@ -28,6 +29,9 @@ COLUMNS: Final = (
     *("model", "config"),
 )
 _TAG: Final = COLUMNS.index("tag")
+_QUANTITY: Final = COLUMNS.index("quantity")
+_KEY: Final = itemgetter(*map(COLUMNS.index, ("tag", "order_id", "time_ist", "quantity", "position_after")))
+Cells: TypeAlias = tuple[str, ...]
 
 
 class TradesFailed(Exception):
@@ -65,32 +69,27 @@ def rows_of(records: Iterable[Record]) -> list[TradeRow]:
 class TradesCsv:
     """The day's file. Call `rewrite` once at start, then `append` each fill; both block for the disk.
 
-    A fill already in the file is not written again. Rows of orders that the journal does not know (it was
-    lost, the CSV was not) stay until the order is heard of again: the newest word then replaces them.
+    A fill already in the file is not written again. Rows the journal does not know (it was lost, or failed
+    when the CSV did not) stay until the order is heard of again: the newest word then replaces them.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._keys: set[tuple[object, ...]] = set()
         self._rows: list[bytes] = []
-        self._orphans: dict[str, list[bytes]] = {}  # rows of unknown orders, by tag
+        self._orphans: dict[str, list[bytes]] = {}  # rows the journal does not know, by tag
         self._whole = False  # the file on disk is exactly header + orphans + rows
 
     def rewrite(self, rows: Iterable[TradeRow]) -> None:
         """Make the file from `rows`, atomically; without any it is the header alone. Raises TradesFailed."""
         rows = list(rows)
-        known = {row.fill.tag for row in rows}
         try:
-            found = list(_lines_in(self.path))
+            self._orphans = _orphans(_rows_in(self.path), [_cells(row) for row in rows])
         except OSError as error:
             raise self._failed(error) from error
         self._whole = False
         self._keys.clear()
         self._rows.clear()
-        self._orphans.clear()
-        for tag, line in found:
-            if tag not in known:
-                self._orphans.setdefault(tag, []).append(line)
         for row in rows:
             self._take(row)
         self.settle()
@@ -144,7 +143,7 @@ class TradesCsv:
 # --- one row --------------------------------------------------------------------------------------------
 
 
-def _cells(row: TradeRow) -> tuple[str, ...]:
+def _cells(row: TradeRow) -> Cells:
     fill, decision = row.fill, row.fill.decision
     return (
         ist_text(fill.at),
@@ -192,15 +191,35 @@ def _line(cells: Iterable[str]) -> bytes:
     return text.getvalue().encode("utf-8", "replace")
 
 
-def _lines_in(path: Path) -> Iterator[tuple[str, bytes]]:
-    """(tag, line) of each whole row of an existing file; a torn or strange line is no row."""
+def _rows_in(path: Path) -> Iterator[Cells]:
+    """Each whole row of an existing file; a torn or strange line is no row."""
     try:
         text = path.read_bytes().decode("utf-8", "replace")
     except FileNotFoundError:
         return
-    for cells in csv.reader(io.StringIO(text, newline="")):
-        if len(cells) == len(COLUMNS) and tuple(cells) != COLUMNS:
-            yield cells[_TAG], _line(cells)
+    try:
+        for cells in csv.reader(io.StringIO(text, newline="")):
+            if len(cells) == len(COLUMNS) and cells[_QUANTITY].isdecimal():
+                yield tuple(cells)
+    except csv.Error:  # a field without end: what follows is no CSV
+        return
+
+
+def _orphans(found: Iterable[Cells], rebuilt: Iterable[Cells]) -> dict[str, list[bytes]]:
+    """The rows found that are to stay: of an order of which the file knows more units than the journal."""
+    units: dict[str, int] = {}
+    keys = set()
+    for cells in rebuilt:
+        units[cells[_TAG]] = units.get(cells[_TAG], 0) + int(cells[_QUANTITY])
+        keys.add(_KEY(cells))
+    by_tag: dict[str, list[Cells]] = {}
+    for cells in found:
+        by_tag.setdefault(cells[_TAG], []).append(cells)
+    return {
+        tag: [_line(cells) for cells in rows if _KEY(cells) not in keys]
+        for tag, rows in by_tag.items()
+        if sum(int(cells[_QUANTITY]) for cells in rows) > units.get(tag, 0)
+    }
 
 
 # --- the disk -------------------------------------------------------------------------------------------

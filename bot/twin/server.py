@@ -31,7 +31,7 @@ from bot.twin.sockets import Sockets
 HOST: Final = "127.0.0.1"
 TOKEN: Final = "twin-token"  # noqa: S105  opens nothing but the twin
 KEEP_ALIVE_SECONDS: Final = 86_400  # a timer a connection; on virtual time a day is nothing
-LAST_WORDS: Final[Nanos] = 2 * SECOND  # after the close: what is under way at the exchange
+LAST_WORDS: Final[Nanos] = 10 * SECOND  # after the close: clients hear the end of it, and read the books
 _CATCH_UP_BEFORE_YIELD: Final = 500
 
 

@@ -5,6 +5,7 @@ frame departs when it is sent, one thing is said at a time, and nothing else bef
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
@@ -36,6 +37,10 @@ PATH_OF: Final = {stream: path for path, stream in FEED_PATHS.items()}
 PING_SECONDS: Final = 20
 BACKLOG_BYTES_MAX: Final = 8 << 20  # a client that does not read is dropped; it must not fill the memory
 REQUEST_BYTES_MAX: Final = 1 << 20
+
+# The library tells of every connection, with its address; only what goes wrong is worth a line.
+_log = logging.getLogger("bot.twin.sockets")
+_log.setLevel(logging.WARNING)
 
 Wanted: TypeAlias = dict[str, list["Link"]]  # mode → who listens in it
 
@@ -81,6 +86,7 @@ class Sockets:
             ping_interval=PING_SECONDS,
             ping_timeout=None,
             max_size=REQUEST_BYTES_MAX,
+            logger=_log,
         )
         bound = int(next(iter(self._server.sockets)).getsockname()[1])
         self._base = f"ws://{host}:{bound}"
@@ -247,7 +253,7 @@ class Sockets:
             if connection.protocol.close_rcvd is None:
                 # They left without a word, so what was under way to them is lost. One who says goodbye reads
                 # on until the end, and deals with all of it.
-                for _ in range(0):
+                for _ in range(link.unheard):
                     self._clock.arrived()
             link.unheard = 0
 

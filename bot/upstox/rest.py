@@ -185,8 +185,8 @@ class UpstoxRest:
 def _rows(decode: Callable[[], _T]) -> _T:
     try:
         return decode()
-    except wire.WireError:
-        raise ReadFailed("garbled", HTTPStatus.OK, "") from None
+    except wire.WireError as error:  # its text names a field, never a value
+        raise ReadFailed("garbled", HTTPStatus.OK, str(error)) from None
 
 
 def _mapping(data: object) -> dict[str, object]:

@@ -48,7 +48,10 @@ class CallResult(NamedTuple):
 
 
 class ReadFailed(Exception):
-    """A read gave nothing. `reason` ∈ network | timeout | server | auth | rate | shut | refused | garbled."""
+    """A read gave nothing. `reason` ∈ network | timeout | server | auth | rate | shut | refused | garbled.
+
+    `code`: the broker's, our name for the failure, or the field that could not be read.
+    """
 
     def __init__(self, reason: str, status: int, code: str) -> None:
         super().__init__(f"{reason} (HTTP {status} {code})" if status else reason)

@@ -1,0 +1,85 @@
+"""The twin on a thread and a loop of its own, faster than life: for tests of the bot on the wall clock."""
+
+import asyncio
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from bot.core.rules import Contract
+from bot.core.session import Session
+from bot.core.units import Nanos
+from bot.run.live import WallClock
+from bot.sim.market import SyntheticMarket
+from bot.twin.market_source import synthetic
+from bot.twin.server import Twin
+from tests.conftest import DAY, KEY
+
+
+class TwinThread:
+    """A context manager; `rest` is the base address."""
+
+    def __init__(self, starts_at: Nanos, speed: float) -> None:
+        self._clock = WallClock(starts_at=starts_at, speed=speed)
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="twin")
+        self.rest = ""
+        self.twin: Twin | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._playing.cancel)
+        self._thread.join(10)
+
+    def position(self) -> int:
+        assert self.twin is not None
+        return sum(row.quantity for row in self.twin.exchange.positions())
+
+    def traded(self) -> int:
+        assert self.twin is not None
+        return len(self.twin.exchange.trades())
+
+    def wait_long(self, seconds: float) -> None:
+        """Until the exchange says we own something."""
+        end = time.monotonic() + seconds
+        while not self.position() and time.monotonic() < end:
+            time.sleep(0.02)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        session = Session.on(DAY)
+        market = SyntheticMarket(
+            KEY,
+            tick=5,
+            lot=65,
+            seed=3,
+            opens_at=session.open_at,
+            closes_at=session.close_at,
+            start_price=300_00,
+        )
+        twin = self.twin = Twin(
+            self._clock,
+            {KEY: Contract(KEY, 65, 65, 5, 1755, "NSE")},
+            synthetic(market),
+            opens_at=session.open_at,
+            closes_at=session.close_at,
+        )
+        self.rest = (await twin.start()).rest
+        self._playing = asyncio.create_task(twin.run())
+        self._ready.set()
+        try:
+            await self._playing
+        except asyncio.CancelledError:
+            pass
+        finally:
+            await twin.stop()
