@@ -115,9 +115,15 @@ def train(
     """Train the classifier on recorded ticks, in .venv-train (TensorFlow; made by `make train-env`)."""
     if find_spec("tensorflow") is None:
         refuse(["TensorFlow is not here. Run `make train-env`, then `.venv-train/bin/bot train …`."])
+    from bot.research.train import TrainingFailed
     from bot.research.train import main as train_model
+    from bot.storage.model import ModelRefused
+    from bot.storage.tick_source import TickFileError
 
-    train_model(files, out, seed)
+    try:
+        train_model(files, out, seed)
+    except (TickFileError, TrainingFailed, ModelRefused) as refused:
+        refuse([str(refused)])
 
 
 def main() -> None:

@@ -159,19 +159,18 @@ def test_the_price_level_does_not_matter(model: LoadedModel, steps: list[int], f
     assert max(abs(a - b) for a, b in pairs) <= 2e-3
 
 
-any_float = st.floats(width=32, allow_nan=False, allow_infinity=False)
+extremes = [float(np.float32(x)) for x in (0.0, -1.0, 1.0, 3e38, -3e38, 1e-45)]
+any_float = st.floats(width=32, allow_nan=False, allow_infinity=False) | st.sampled_from(extremes)
 
 
 @settings(deadline=None, max_examples=300)
-@given(
-    arrays(np.float32, (1, 10, 3), elements=any_float | st.sampled_from([0.0, -1.0, 1.0, 3e38, -3e38, 1e-45]))
-)
+@given(arrays(np.float32, (1, 10, 3), elements=any_float))
 def test_whatever_comes_the_answer_is_a_probability(model: LoadedModel, window: Window) -> None:
     assert 0.0 <= model.classifier(window) <= 1.0
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.floats(1, 5000, width=32), st.floats(-0.2, 0.2, width=32), st.integers(0, 9))
+@given(st.floats(1, 5000, width=32), st.floats(-0.25, 0.25, width=32), st.integers(0, 9))
 def test_a_jump_anywhere_in_a_still_window_is_survived(
     model: LoadedModel, price: float, jump: float, place: int
 ) -> None:
@@ -184,13 +183,15 @@ def test_a_jump_anywhere_in_a_still_window_is_survived(
 def test_loading_is_cheap_and_brings_no_heavy_library() -> None:
     """Import to proven model in a fresh process. The whole live stack must fit 96 MB and a second."""
     script = (
-        "import resource, sys, time; begun = time.perf_counter()\n"
+        "import sys, time; begun = time.perf_counter()\n"
         "from pathlib import Path\n"
         "from bot.core.forecast import RelDiff\n"
         "from bot.storage.model import load_model\n"
         f"load_model(Path({str(MODELS)!r}), rel_diff=RelDiff.PRICE_MINUS_ESTIMATE)\n"
         "heavy = {'tensorflow', 'keras', 'pandas', 'sklearn', 'scipy'} & set(sys.modules)\n"
-        "print(time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, heavy)"
+        "status = Path('/proc/self/status')\n"  # getrusage tells the parent's peak, if larger
+        "peak = status.read_text().partition('VmHWM:')[2].split()[0] if status.exists() else 0\n"
+        "print(time.perf_counter() - begun, int(peak) / 1024, heavy)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=MODELS.parent

@@ -17,7 +17,7 @@ from bot.assemble.market import DemoRefused, recorded_market, synthetic_market
 from bot.assemble.summary import print_summary
 from bot.core.commands import Alert
 from bot.core.events import FeedDown, Heartbeat, Tick
-from bot.core.rules import Rules
+from bot.core.rules import RiskRules, Rules
 from bot.core.units import SECOND, Nanos, ist
 from bot.research.picture import DayRecorder, draw_day
 from bot.run.lockstep import LockstepClock, LockstepLoop
@@ -31,6 +31,7 @@ from bot.upstox.rest import Hosts
 
 MODEL = Path(__file__).parents[2] / "models" / "trade_classifier.tflite"
 STARTS_BEFORE_OPEN: Nanos = 20 * 60 * SECOND
+ENTRIES_PER_DAY = 400
 _MARKER = ".made-by-bot-demo"
 
 __all__ = ["DemoOptions", "DemoRefused", "run_demo"]
@@ -53,7 +54,8 @@ def run_demo(options: DemoOptions, console: Console) -> int:
         recorded_market(options.files) if options.files else synthetic_market(options.seed, calm=options.calm)
     )
     folder = _fresh_folder(options.out / market.name)
-    rules = Rules()
+    # The live default of 20 entries is used up within minutes; the demo shows a day, an entry a minute at most.
+    rules = Rules(risk=RiskRules(entries_per_day=ENTRIES_PER_DAY, entries_per_minute=1))
     try:
         model = load_model(MODEL, rel_diff=rules.strategy.rel_diff)
     except ModelRefused as refused:

@@ -3,14 +3,14 @@
 A record with three small rules about prices; it decides nothing about orders.
 """
 
+from bot.core.account import Holding
 from bot.core.commands import Decision, Reason
-from bot.core.events import Quote, Tick
+from bot.core.events import Quote
 from bot.core.forecast import Forecast, Forecaster
 from bot.core.rules import Contract
 from bot.core.units import Nanos, Paise, Quantity, tick_floor
 
-JUMP_RATIO = 0.10  # a larger one-tick move outside the book waits for confirmation (hazards F7)
-JUMP_TICKS = 3  # …by this many consistent ticks: never a permanent refusal
+JUMP_TICKS = 3  # a move over 10 % outside the book waits for so many that agree; never refused for ever
 
 
 class Desk:
@@ -31,14 +31,18 @@ class Desk:
         "exit_tries",
         "forecast",
         "forecaster",
+        "holding",
         "ltp",
         "mismatch",
+        "segment",
         "ticks_total",
     )
 
     def __init__(self, contract: Contract, forecaster: Forecaster) -> None:
         self.contract = contract
+        self.segment = contract.segment
         self.forecaster = forecaster
+        self.holding = Holding()  # the account's, once the engine joins them
         self.at: Nanos = 0  # of the last accepted tick
         self.ltp: Paise = 0
         self.bid: Paise = 0
@@ -55,25 +59,25 @@ class Desk:
         self.broker_position: Quantity | None = None  # as last read; None: never read
         self.mismatch: Quantity = 0  # broker's position less ours, confirmed by two readings
 
-    def quote(self, event: Tick | Quote) -> None:
+    def quote(self, event: Quote) -> None:
         """Take the book of an event; a side it does not know keeps its last value."""
         if event.bid:
             self.bid, self.bid_quantity = event.bid, event.bid_quantity
         if event.ask:
             self.ask, self.ask_quantity = event.ask, event.ask_quantity
 
-    def believable(self, tick: Tick) -> bool:
+    def believable(self, ltp: Paise) -> bool:
         """Is this price one to act on? A wild print is held until three in a row agree (hazards F7)."""
-        ltp = tick.ltp
         last = self.ltp
-        if not last or abs(ltp - last) <= JUMP_RATIO * last:
-            self.doubtful.clear()
+        if 0.9 * last <= ltp <= 1.1 * last or not last:
+            if self.doubtful:
+                self.doubtful.clear()
             return True
         if self.bid and self.ask and 0.98 * self.bid <= ltp <= 1.02 * self.ask:
             self.doubtful.clear()
             return True
         held = self.doubtful
-        if held and abs(ltp - held[-1]) > JUMP_RATIO * held[-1]:
+        if held and abs(ltp - held[-1]) > 0.1 * held[-1]:
             held.clear()
         held.append(ltp)
         if len(held) < JUMP_TICKS:

@@ -74,6 +74,10 @@ class Engine:
             {key: card_on(session.day, desk.contract.exchange) for key, desk in self.desks.items()},
         )
         self.segments: dict[str, str] = {}  # the broker's last word on each segment
+        self._shut: set[str] = set()  # those it says are not open
+        self._strategy = rules.strategy
+        for key, desk in self.desks.items():
+            desk.holding = self.account.holdings[key]
         self.feed_up = False
         self.stream_up = False
         self.ready = False
@@ -83,6 +87,9 @@ class Engine:
         self.heartbeat_mono: Nanos = 0
         self._snapshot_asked: Nanos = -60 * SECOND
         self._flattening = False
+        self._leaving = False  # some desk has an exit under way
+        self._phase = Phase.BEFORE  # as of the last tick…
+        self._phase_holds: tuple[Nanos, Nanos] = (0, 0)  # …and from when to when it stays
         self._tag_day = f"k{session.day:%y%m%d}"
         self._tag_run = f"{self._tag_day}r{run}n"
         self._tag_count = 0
@@ -116,6 +123,7 @@ class Engine:
             case SegmentStatus():
                 self.frame_mono = event.mono
                 self.segments[event.segment] = event.status
+                self._shut = {name for name, status in self.segments.items() if status != _OPEN_STATUS}
             case FeedUp():
                 self.feed_up = True
                 self.frame_mono = event.mono
@@ -130,7 +138,7 @@ class Engine:
                 self._operator(event, out)
         if event.at >= self.session.flatten_at and not self._flattening:
             self._flatten(event.at, out)
-        if self.account.open or any(desk.exit_reason for desk in self.desks.values()):
+        if self.account.open or self._leaving:
             self._work(event, out)
         return out
 
@@ -152,33 +160,38 @@ class Engine:
     # ---- one event each ------------------------------------------------------------------------------
 
     def _tick(self, tick: Tick, newest: bool, out: list[Command]) -> None:
-        desk = self.desks.get(tick.instrument)
-        if desk is None:
+        at, _, key, ltp, _, _, bid, ask, bid_quantity, ask_quantity, _ = tick
+        desk = self.desks.get(key)
+        if desk is None or not desk.believable(ltp):
             return
-        phase = self.session.phase_at(tick.at)
-        status = self.segments.get(desk.contract.segment, _OPEN_STATUS)
-        if not desk.believable(tick):
+        if bid:
+            desk.bid, desk.bid_quantity = bid, bid_quantity
+        if ask:
+            desk.ask, desk.ask_quantity = ask, ask_quantity
+        since, until = self._phase_holds
+        if not since <= at < until:
+            self._phase, self._phase_holds = self.session.phase_at(at), self.session.holds_at(at)
+        phase = self._phase
+        if phase is Phase.BEFORE or phase is Phase.CLOSED or desk.segment in self._shut:
             return
-        desk.quote(tick)
-        if phase is Phase.BEFORE or phase is Phase.CLOSED or status != _OPEN_STATUS:
-            return
-        desk.at = tick.at
-        desk.ltp = tick.ltp
+        desk.at = at
+        desk.ltp = ltp
         desk.ticks_total += 1
-        self.forecast = desk.forecast = forecast = desk.forecaster.hear(tick.at, tick.ltp)
-        if forecast.probability is not None and not 0.0 <= forecast.probability <= 1.0:
+        self.forecast = desk.forecast = forecast = desk.forecaster.hear(at, ltp)
+        probability = forecast.probability
+        if probability is not None and not 0.0 <= probability <= 1.0:
             self._stop_entries("model_broken", out)  # NaN compares false: without this it would only go quiet
-        holding = self.account.holdings[tick.instrument]
-        long = holding.position > 0
-        if long and strategy.stopped(tick.ltp, holding.entry_price, self.rules.risk.stop_loss):
-            self._exit(desk, Reason.STOP_LOSS, tick.at, out)
+        holding = desk.holding
+        long = holding.bought > holding.sold
+        if long and strategy.stopped(ltp, holding.entry_price, self.rules.risk.stop_loss):
+            self._exit(desk, Reason.STOP_LOSS, at, out)
             return
-        intent = strategy.want(tick.instrument, forecast, self.rules.strategy, long=long)
+        intent = strategy.want(key, forecast, self._strategy, long=long)
         if intent is not None:
             self._intent(intent, desk, tick, phase, newest, out)
         if long and risk.loss_limit_reached(self.account, self.desks, self.rules):
             self._stop_entries("daily_loss", out)
-            self._exit(desk, Reason.RISK_EXIT, tick.at, out)
+            self._exit(desk, Reason.RISK_EXIT, at, out)
 
     def _intent(
         self, intent: Intent, desk: Desk, tick: Tick, phase: Phase, newest: bool, out: list[Command]
@@ -273,6 +286,7 @@ class Engine:
         if self.account.position(key) <= 0 and not any(self.account.open_orders(key)):
             return
         desk.exit_reason = reason
+        self._leaving = True
         desk.exit_decision = desk.decision(at, desk.ltp)
         if reason is Reason.STOP_LOSS:
             holding = self.account.holdings[key]
@@ -288,6 +302,7 @@ class Engine:
             made = execution.work(desk, self.account, self.rules, event.at, event.mono, self._next_tag)
             for command in tuple(made):
                 self._send(command, event.mono, out)
+        self._leaving = any(desk.exit_reason is not None for desk in self.desks.values())
 
     def _filled(self, fill: RecordFill, out: list[Command]) -> None:
         out.append(fill)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, time
 from enum import StrEnum
+from itertools import pairwise
 
 from bot.core.units import Nanos, ist_nanos
 
@@ -41,6 +42,11 @@ class Session:
         if at < self.close_at:
             return Phase.FLATTEN
         return Phase.CLOSED
+
+    def holds_at(self, at: Nanos) -> tuple[Nanos, Nanos]:
+        """The span [since, until) around `at` in which the phase is the same."""
+        marks = (0, self.open_at, self.entry_cutoff_at, self.flatten_at, self.close_at, 1 << 63)
+        return next((since, until) for since, until in pairwise(marks) if at < until)
 
     @staticmethod
     def on(

@@ -30,7 +30,7 @@ def card(passport: Passport) -> str:
         _table(by_day),
         _reading(by_day, "day"),
         "## Limits",
-        _LIMITS,
+        _limits(passport),
         "## How it was made",
         _made(passport),
     ]
@@ -58,21 +58,23 @@ between bid and ask satisfies it without anything to be earned. The strategy's r
 on every recorded option file they were run on, with an earlier model and without any; nothing measured here says
 that this one changes that. Never read an accuracy or a precision without the base rate beside it."""
 
-_LIMITS = """\
-* Few days, few contracts, mostly one day and one underlying: the intervals are about these tapes, not about the future.
-  The options of one day are mirror images of each other, so a file left out is no day left out: believe the second
-  table.
-* The way it was made (features, variants, weights) was chosen with these same tapes left out in turn. The figures
-  are therefore somewhat kind to it.
+
+def _limits(passport: Passport) -> str:
+    days = {tape["day"] for tape in passport.trained_on}
+    return f"""\
+* Tapes: {len(passport.trained_on)}; days: {len(days)}. The intervals are about these, not about the future. Options of one
+  underlying mirror each other, so a file left out is no day left out: believe the second table.
+* How it is made (features, variants, weights) was chosen on the recordings named in the project's own card, each left
+  out in turn. On those, the figures are somewhat kind to it.
 * Calibration travels badly from one day to another: the base rate of the label differs more between contracts and
-  days than the model can see in ten ticks.
+  days than a model can see in ten ticks.
 * It was taught on option premiums. On an index or a share its answers mean nothing.
 * One sign, one label, one horizon: another `rel_diff` setting needs another model, and the bot says so."""
 
 
 def _trained_on(passport: Passport) -> str:
     rows = [
-        f"| `{t['file']}` | {t['instrument']} | {t['day']} | {t['ticks']:,} | {t['windows']:,} | {t['base_rate']:.3f} |"
+        f"| `{t['file']}` | {_cell(t['instrument'])} | {t['day']} | {t['ticks']:,} | {t['windows']:,} | {t['base_rate']:.3f} |"
         for t in passport.trained_on
     ]
     undated = any(t["day"] == UNDATED for t in passport.trained_on)
@@ -102,7 +104,7 @@ def _table(rows: Mapping[str, Any]) -> str:
     for name, s in rows.items():
         auc, precision, lift = s["auc"], s["precision_at_threshold"], s["lift"]
         cells = (
-            f"**{name}**" if name == "pooled" else name,
+            f"**{name}**" if name == "pooled" else _cell(name),
             f"{s['n']:,}",
             f"{s['base_rate']:.3f}",
             f"{auc['value']:.3f} ({auc['low']:.3f}–{auc['high']:.3f})",
@@ -114,6 +116,11 @@ def _table(rows: Mapping[str, Any]) -> str:
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """Upstox's instrument keys carry a bar, and so do tables."""
+    return text.replace("|", "\\|")
 
 
 def _reading(rows: Mapping[str, Any], left_out: str) -> str:

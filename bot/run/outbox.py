@@ -22,6 +22,7 @@ from bot.core.events import (
     SendOutcome,
     Side,
 )
+from bot.core.orders import Word, word_of
 from bot.run.ports import Broker, Clock, Journal, OrderCommand, Record, Sink
 
 EXIT_WAITS_SECONDS = 0.05
@@ -177,7 +178,11 @@ def _is_exit(command: Command) -> bool:
 
 def _heard(event: Event, commands: Sequence[Command]) -> list[Kept]:
     """The broker's words worth keeping. A snapshot is kept row by row, when it taught us something."""
-    if isinstance(event, OrderReport | SendOutcome | Operator):
+    if isinstance(event, OrderReport):
+        # "validation pending" and its like teach nothing that a restart could not ask for.
+        telling = event.filled_quantity > 0 or word_of(event.status) is not Word.WORKING
+        return [event] if telling else []
+    if isinstance(event, SendOutcome | Operator):
         return [event]
     if isinstance(event, BrokerSnapshot) and commands:
         return [row for row in event.orders if row.tag]

@@ -31,7 +31,7 @@ class Stepper:
         began = time.perf_counter_ns()
         commands = self.engine.handle(event, newest=newest)
         seconds = (time.perf_counter_ns() - began) * _SECONDS_PER_NANO
-        turn = Turn(event, self.engine.forecast, commands, seconds)
+        turn = tuple.__new__(Turn, (event, self.engine.forecast, commands, seconds))
         for observer in self._observers:
             try:
                 observer.hear(turn)

@@ -8,23 +8,37 @@ from bot.telemetry.catalogue import INFERENCE
 
 
 class Buckets:
-    """A histogram of one series; an observation is one search and two additions."""
+    """A histogram of one series. `observe` only notes the value; sorting it into its bucket waits until
+    somebody reads, or for `fold`, which is called once a second so that notes stay few.
+    """
 
-    __slots__ = ("bounds", "counts", "total")
+    __slots__ = ("_counts", "_noted", "_total", "bounds", "observe")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
+        self._counts = [0] * (len(bounds) + 1)
+        self._total = 0.0
+        self._noted: list[float] = []
+        self.observe = self._noted.append
 
-    def observe(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
+    def fold(self) -> None:
+        """Sort what was noted into the buckets."""
+        for value in self._noted:
+            self._counts[bisect_left(self.bounds, value)] += 1
+            self._total += value
+        self._noted.clear()
+
+    @property
+    def total(self) -> float:
+        """The sum of all observations."""
+        self.fold()
+        return self._total
 
     def cumulative(self) -> list[tuple[str, float]]:
         """(upper bound, observations up to it) as Prometheus wants them, `+Inf` last."""
+        self.fold()
         pairs, so_far = [], 0
-        for bound, count in zip((*map(repr, self.bounds), "+Inf"), self.counts, strict=True):
+        for bound, count in zip((*map(repr, self.bounds), "+Inf"), self._counts, strict=True):
             so_far += count
             pairs.append((bound, float(so_far)))
         return pairs

@@ -8,16 +8,20 @@ time except through the Clock port.
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from http import HTTPStatus
 from typing import Final, TypeVar
 
 import httpx
 import orjson
 
+from bot.core.calendar import Hours
+from bot.core.calendar_update import Notice
 from bot.core.commands import CancelOrder, ModifyOrder, PlaceOrder, Reason
 from bot.core.events import OrderReport, Outcome, PositionRow
 from bot.core.units import SECOND
 from bot.run.ports import Clock
+from bot.upstox import wire_calendar
 from bot.upstox import wire_orders as wire
 from bot.upstox.line import Access, Line
 from bot.upstox.reconnect import AuthorizeFailed
@@ -61,6 +65,7 @@ class UpstoxRest:
     ) -> None:
         """`algo_name`: only for a registered algo (upstox §1.2). `trust`: other roots than the usual ones."""
         trust = trust or httpx.create_ssl_context()
+        self._book = wire.OrderBook()
         self._clock = clock
         self._token = token
         self._orders = Line(
@@ -129,7 +134,7 @@ class UpstoxRest:
     async def order_book(self) -> tuple[OrderReport, ...]:
         """The day's orders, from all of the user's channels."""
         data = await self._read("/v2/order/retrieve-all")
-        return _rows(lambda: wire.order_book(data, self._clock.now(), self._clock.monotonic()))
+        return _rows(lambda: self._book.decode(data, self._clock.now(), self._clock.monotonic()))
 
     async def positions(self) -> tuple[PositionRow, ...]:
         """The day's positions, flat ones included."""
@@ -148,6 +153,16 @@ class UpstoxRest:
     async def funds(self) -> dict[str, object]:
         """`available_to_trade` and the rest, in rupees, as the broker gives it (upstox §6.2)."""
         return _mapping(await self._read("/v3/user/get-funds-and-margin"))
+
+    async def timings(self, day: date) -> dict[str, Hours]:
+        """When equity derivatives trade on `day`, by exchange (NSE, BSE); one that is missing is shut."""
+        data = await self._read(f"/v2/market/timings/{day.isoformat()}")
+        return _rows(lambda: wire_calendar.timings(data, day))
+
+    async def holidays(self) -> tuple[Notice, ...]:
+        """The broker's list of days that are not regular, of the current year (upstox §6.3)."""
+        data = await self._read("/v2/market/holidays")
+        return _rows(lambda: wire_calendar.holidays(data))
 
     async def authorize_market(self) -> str:
         """A single-use WebSocket address for the market feed: secret, use at once. Raises AuthorizeFailed."""

@@ -140,7 +140,28 @@ def order_report(row: object, at: Nanos, mono: Nanos) -> OrderReport:
 
 def order_book(data: object, at: Nanos, mono: Nanos) -> tuple[OrderReport, ...]:
     """The day's orders. One unreadable row fails them all: what a snapshot lacks counts as not existing."""
-    return tuple(order_report(row, at, mono) for row in _list(data))
+    return OrderBook().decode(data, at, mono)
+
+
+class OrderBook:
+    """Decodes the day's order book again and again: a row that did not change is not decoded anew, so that
+    a long day's book does not hold up the loop. Its report keeps the time it was first read.
+    """
+
+    def __init__(self) -> None:
+        self._known: list[tuple[object, OrderReport]] = []
+
+    def decode(self, data: object, at: Nanos, mono: Nanos) -> tuple[OrderReport, ...]:
+        """As `order_book`. Rows are compared with those in the same place of the last answer."""
+        known = self._known
+        fresh: list[tuple[object, OrderReport]] = []
+        for place, row in enumerate(_list(data)):
+            if place < len(known) and known[place][0] == row:
+                fresh.append(known[place])
+            else:
+                fresh.append((row, order_report(row, at, mono)))
+        self._known = fresh
+        return tuple(report for _, report in fresh)
 
 
 def position_rows(data: object) -> tuple[PositionRow, ...]:
