@@ -18,7 +18,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: env ## one whole trading day against the built-in Upstox twin: about 20 s
+demo: env ## one whole trading day against the built-in Upstox twin, within a minute
 	$(BIN)/bot demo
 
 test: env lint ## lint, types, and every test that needs no special component

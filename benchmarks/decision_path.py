@@ -1,8 +1,8 @@
 """Wire bytes → probability → decision, with metrics on, against what it cannot do without.
 
-Three things are timed in turn, frame by frame, in one run: the bare protobuf parse (to the last price), the bare model
-invoke, and the whole path of the bot (decode, merge, filter, window, model, strategy, risk, observers, outbox).
-`overhead` is whole − parse − invoke: all that is ours. Run: `make bench`.
+Three things are timed in turn, frame by frame, in one run: the bare protobuf parse (to the last price), the
+bare model invoke, and the whole path of the bot (decode, merge, filter, window, model, strategy, risk,
+observers). `overhead` is whole − parse − invoke: all that is ours. Run: `make bench`.
 """
 
 import json

@@ -115,7 +115,7 @@ def _address() -> str:
     # The protocol is named so that asyncio sets TCP_NODELAY on what it accepts; else each answer takes 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical"))
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical", log_config=None))
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
 

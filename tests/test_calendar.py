@@ -311,6 +311,7 @@ def test_whatever_is_set_and_said_the_deadlines_are_ordered_and_within_the_hours
         ("closed,2026-13-01,,,a,b,high", "date must be YYYY-MM-DD"),
         ("closed,2026-01-05,09:15,15:30,a,b,high", "no times of its own"),
         ("special,2026-01-04,,,a,b,high", "must be HH:MM"),
+        ("special,2026-01-04,0915Z,15:30,a,b,high", "must be HH:MM"),
         ("special,2026-01-04,15:30,09:15,a,b,high", "at least 15 minutes"),
         ("special,2026-01-04,09:15,09:25,a,b,high", "at least 15 minutes"),
         ("holiday,2026-01-05,,,a,b,high", "kind must be covers, closed, special, short, regular"),

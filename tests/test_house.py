@@ -28,7 +28,7 @@ CORE_BANS = {
     "time", "random", "secrets", "uuid", "os", "logging", "structlog", "asyncio", "threading", "socket",
     "pathlib", "io", "sqlite3", "httpx", "websockets", "subprocess", "sys",
 }  # fmt: skip
-CLOCK_CALLS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter"}
+CLOCK_CALLS = {"now", "utcnow", "today", "time_ns", "monotonic", "monotonic_ns", "perf_counter"}
 
 
 def _room(path: Path) -> str:

@@ -357,6 +357,8 @@ def test_a_stuck_stream_loses_the_oldest_lines_and_counts_them() -> None:
 async def test_a_stuck_stream_does_not_hold_the_event_loop() -> None:
     stream = Stuck()
     logs = Logs(lambda: AT, stream=stream, pretty=False)
+    logs.log.info("first")
+    assert stream.entered.wait(5)  # from here on the stream is stuck with this line
     worst, last = 0.0, time.perf_counter()
     for _ in range(100):
         for _ in range(60):

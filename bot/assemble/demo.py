@@ -54,7 +54,7 @@ def run_demo(options: DemoOptions, console: Console) -> int:
         recorded_market(options.files) if options.files else synthetic_market(options.seed, calm=options.calm)
     )
     folder = _fresh_folder(options.out / market.name)
-    # The live default of 20 entries is used up within minutes; the demo shows a day, an entry a minute at most.
+    # The live default of 20 entries is used up within minutes; the demo shows a day, an entry a minute.
     rules = Rules(risk=RiskRules(entries_per_day=ENTRIES_PER_DAY, entries_per_minute=1))
     try:
         model = load_model(MODEL, rel_diff=rules.strategy.rel_diff)

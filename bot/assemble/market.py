@@ -1,7 +1,7 @@
 """Markets for the twin: a synthetic day, or recorded files. Chosen by the demo and by `bot twin`."""
 
 from collections.abc import Iterable, Iterator
-from datetime import date
+from datetime import date, time
 from math import gcd
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from bot.twin.market_source import MarketEvent, from_ticks, merged, recorded, sy
 
 SYNTHETIC_DAY = date(2026, 9, 16)
 _SYNTHETIC = Contract("NSE_FO|45450", 65, 65, 5, 1755, "NSE", "SYNTHETIC 25000 CE")
+MARKET_OPEN = time(9, 15)
 _LOT_SAMPLE = 2_000  # ticks from which a recording's lot is read: the greatest common divisor of its trades
 _FREEZE_LOTS = 25
 
@@ -73,7 +74,7 @@ def synthetic_market(seed: int, *, calm: bool) -> DemoMarket:
 def recorded_market(files: tuple[Path, ...]) -> DemoMarket:
     """A recorded day, one file an instrument. Raises DemoRefused, naming file and line."""
     try:
-        days, contracts = zip(*(_look(path) for path in files), strict=True)
+        days, opens, contracts = zip(*(_look(path) for path in files), strict=True)
         if len(set(days)) > 1:
             raise DemoRefused(
                 [f"{path}: is of {day}; give files of one day" for path, day in zip(files, days, strict=True)]
@@ -88,7 +89,7 @@ def recorded_market(files: tuple[Path, ...]) -> DemoMarket:
     return DemoMarket(
         name=f"recorded-{names}"[:100],
         title=f"Recorded day {days[0]:%d %b %Y} · {', '.join(by_key)}",
-        session=Session.on(days[0]),
+        session=Session.on(days[0], opens=min(opens)),
         contracts=tuple(by_key.values()),
         events=events,
         faults=(),
@@ -96,8 +97,12 @@ def recorded_market(files: tuple[Path, ...]) -> DemoMarket:
     )
 
 
-def _look(path: Path) -> tuple[date, Contract]:
-    """The day and the contract of a recording. Its lot is what all its trades are multiples of."""
+def _look(path: Path) -> tuple[date, time, Contract]:
+    """The day, the minute it begins at and the contract of a recording.
+
+    The lot is what all trades are multiples of. A recorder that came late makes a session that opens late:
+    before it there is nothing to be heard, and silence in session counts as a dead feed.
+    """
     ticks = read_ticks(path)
     first = next(ticks, None)
     if first is None:
@@ -107,7 +112,9 @@ def _look(path: Path) -> tuple[date, Contract]:
         lot = gcd(lot, tick.ltq)
     lot = lot or 1
     exchange = "BSE" if segment_of(first.instrument).startswith("BSE") else "NSE"
-    return ist(first.at).date(), Contract(first.instrument, lot, lot, 5, _FREEZE_LOTS * lot, exchange)
+    began = ist(first.at)
+    opens = max(began.time().replace(second=0, microsecond=0), MARKET_OPEN)
+    return began.date(), opens, Contract(first.instrument, lot, lot, 5, _FREEZE_LOTS * lot, exchange)
 
 
 def _events(path: Path, contracts: dict[str, Contract]) -> Iterator[MarketEvent]:

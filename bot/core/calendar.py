@@ -7,7 +7,7 @@ does not know is refused: a year that is not covered has no regular days.
 import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, time, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -207,9 +207,12 @@ def _date(text: str) -> date:
 
 def _time(text: str) -> time:
     try:
-        return datetime.strptime(text, "%H:%M").time()  # noqa: DTZ007 - a wall time in India by definition
+        at = time.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"open and close must be HH:MM (IST), not {text!r}") from None
+        at = None
+    if at is None or f"{at:%H:%M}" != text:
+        raise ValueError(f"open and close must be HH:MM (IST), not {text!r}")
+    return at
 
 
 def since_midnight(at: time) -> timedelta:

@@ -59,6 +59,11 @@ class Desk:
         self.broker_position: Quantity | None = None  # as last read; None: never read
         self.mismatch: Quantity = 0  # broker's position less ours, confirmed by two readings
 
+    @property
+    def name(self) -> str:
+        """For people."""
+        return self.contract.name or self.contract.key
+
     def quote(self, event: Quote) -> None:
         """Take the book of an event; a side it does not know keeps its last value."""
         if event.bid:

@@ -119,7 +119,7 @@ class Engine:
             case BrokerSnapshot():
                 self._snapshot(event, out)
             case SnapshotFailed():
-                pass  # unknown is not flat: nothing is concluded; the heartbeat asks again
+                pass  # unknown is not flat; the heartbeat asks again
             case SegmentStatus():
                 self.frame_mono = event.mono
                 self.segments[event.segment] = event.status
@@ -259,7 +259,7 @@ class Engine:
                 Alert(
                     Severity.PAGE,
                     "PositionMismatch",
-                    f"{desk.contract.name or key}: the account holds {desk.broker_position}, "
+                    f"{desk.name}: the account holds {desk.broker_position}, "
                     f"we know of {self.account.position(key)}. No entries until they agree.",
                 )
             )
@@ -292,7 +292,7 @@ class Engine:
             holding = self.account.holdings[key]
             loss = rupees_text(round((holding.entry_price - desk.ltp) * holding.position))
             text = (
-                f"{desk.contract.name or key}: last price {rupees_text(desk.ltp)} is ₹{loss} "
+                f"{desk.name}: last price {rupees_text(desk.ltp)} is ₹{loss} "
                 f"under the entry for {holding.position} units. Selling."
             )
             out.append(Alert(Severity.PAGE, "StopLossTriggered", text))
@@ -314,16 +314,14 @@ class Engine:
 
     def _rejected(self, order: Order, out: list[Command]) -> None:
         """The venue refused an order it had taken. An exit is tried again, ever more slowly."""
-        desk = self.desks[order.command.instrument]
-        name = desk.contract.name or desk.contract.key
+        name = self.desks[order.command.instrument].name
         if order.command.side is Side.BUY:
             out.append(Alert(Severity.WARN, "OrderRefused", f"{name}: entry rejected: {order.message}"))
-        else:
-            text = (
-                f"{name}: exit of {order.quantity} rejected: {order.message}. Trying again; "
-                "if this repeats, close it in the broker's app."
-            )
-            out.append(Alert(Severity.PAGE, "ExitRejected", text))
+            return
+        text = f"{name}: exit of {order.quantity} rejected: {order.message}. Trying again; "
+        out.append(
+            Alert(Severity.PAGE, "ExitRejected", text + "if it repeats, close it in the broker's app.")
+        )
 
     def _send(self, command: Command, mono: Nanos, out: list[Command]) -> None:
         if isinstance(command, PlaceOrder | ModifyOrder | CancelOrder):

@@ -65,6 +65,11 @@ def draw_day(path: Path, title: str, day: date, recorder: DayRecorder, fills: Se
     for at in recorder.disconnects:
         for axis in axes[:, 0]:
             axis.axvline(_hour(at, midnight), color="#bf8700", linewidth=1, linestyle=":")
+        if at == recorder.disconnects[0]:
+            where = (_hour(at, midnight), 0.02)
+            axes[0, 0].annotate(
+                " feed lost", where, xycoords=("data", "axes fraction"), fontsize=7, color="#bf8700"
+            )
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,9 @@ start. This file must never import TensorFlow, and never knows a strategy.
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
@@ -195,7 +197,8 @@ def classifier_of(content: bytes, file: Path) -> tuple[Classifier, str]:
         found = [f"{np.dtype(o['dtype']).name}{[int(n) for n in o['shape']]}" for o in outputs]
         _refuse(file, f"answers {' and '.join(found)}; the bot reads one float32")
     try:
-        interpreter.allocate_tensors()
+        with _native_stderr_silenced():  # the runtime greets every start with a line about its delegate
+            interpreter.allocate_tensors()
     except RuntimeError as error:
         _refuse(file, f"can't be prepared by {runtime} ({error})", error)
     return _fast(interpreter, inputs[0]["index"], outputs[0]["index"]), runtime
@@ -221,6 +224,19 @@ def interpreter_of(content: bytes, file: Path) -> tuple[Any, str]:
         return Interpreter(model_content=content, num_threads=1), runtime
     except (RuntimeError, ValueError) as error:
         _refuse(file, f"is no model {runtime} can read ({error})", error)
+
+
+@contextmanager
+def _native_stderr_silenced() -> Iterator[None]:
+    """What native code writes to file descriptor 2 goes nowhere; what fails still comes as an exception."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device, not a file
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _fast(interpreter: Any, input_index: int, output_index: int) -> Classifier:

@@ -19,7 +19,7 @@ from typing import Any, Final
 import orjson
 
 from bot.core.selection import OPTION_TYPES, Option
-from bot.core.units import ist, paise
+from bot.core.units import MILLISECOND, ist, paise
 
 CACHE_VERSION: Final = 1
 EXIT_REFUSED: Final = 1
@@ -27,6 +27,7 @@ _CHUNK_BYTES: Final = 1 << 16
 _PACKED_BYTES_MAX: Final = 128 << 20  # 3.5 MB in 2025
 _UNPACKED_BYTES_MAX: Final = 2 << 30  # 60 MB in 2025
 _ROW_CHARACTERS_MAX: Final = 1 << 17  # a row is some 600
+_NUMBER_MAX: Final = 1 << 43  # as milliseconds: the year 2248
 _GZIP: Final = b"\x1f\x8b"
 _CONNECT_SECONDS: Final = 10.0
 _DERIVATIVES: Final = ("NSE_FO", "BSE_FO")
@@ -43,7 +44,7 @@ class MasterDamaged(Exception):
 
 def rows(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
     """The rows of one JSON array of objects, plain or gzipped, as they come. Raises MasterDamaged."""
-    text = _text(_unpacked(pieces))
+    text = _decoded(_unpacked(pieces))
     decoder = json.JSONDecoder()
     held, at = "", 0
     opened = False
@@ -86,7 +87,7 @@ def _expect_end(held: str, text: Iterator[str]) -> None:
         raise MasterDamaged("it is damaged: there is more after its end")
 
 
-def _text(pieces: Iterator[bytes]) -> Iterator[str]:
+def _decoded(pieces: Iterator[bytes]) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         for piece in pieces:
@@ -97,7 +98,9 @@ def _text(pieces: Iterator[bytes]) -> Iterator[str]:
 
 
 def _unpacked(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    first = next(pieces, b"")
+    first = b""
+    while len(first) < len(_GZIP) and (piece := next(pieces, None)) is not None:
+        first += piece
     if not first.startswith(_GZIP):
         if first:
             yield first
@@ -105,19 +108,21 @@ def _unpacked(pieces: Iterator[bytes]) -> Iterator[bytes]:
         return
     gzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     total = 0
-    piece: bytes | None = first
+    packed: bytes | None = first
     try:
-        while piece is not None:
-            while piece:
-                out = gzip.decompress(piece, _CHUNK_BYTES)
-                piece = gzip.unconsumed_tail
+        while packed is not None:
+            while packed:
+                out = gzip.decompress(packed, _CHUNK_BYTES)
+                packed = gzip.unconsumed_tail
                 total += len(out)
                 if total > _UNPACKED_BYTES_MAX:
                     raise MasterDamaged("it is damaged: it unpacks to far more than an instrument master")
                 yield out
-            piece = next(pieces, None)
+            packed = next(pieces, None)
     except zlib.error:
         raise MasterDamaged("it is damaged: the gzip data does not unpack") from None
+    if gzip.unused_data:
+        raise MasterDamaged("it is damaged: there is more after its end")
     if not gzip.eof:
         raise MasterDamaged("it is cut off: the gzip data ends in the middle")
 
@@ -158,42 +163,50 @@ class Keeper:
     def _keep(self, key: str, row: dict[str, Any]) -> None:
         try:
             self.options.append(list(option(row)))
-        except KeyError as error:
-            self.unreadable[key] = f"{error.args[0]} is missing"
-        except (TypeError, ValueError, OverflowError) as error:
+        except ValueError as error:
             self.unreadable[key] = str(error)
 
 
 def option(row: dict[str, Any]) -> Option:
-    """A row of the master (upstox §6.6) → Option. Raises KeyError, TypeError, ValueError, OverflowError."""
+    """A row of the master (upstox §6.6) → Option. Raises ValueError with the field."""
     lot, tick = _whole(row, "lot_size"), _whole(row, "tick_size")  # the tick in paise
     return Option(
-        key=row["instrument_key"],
-        underlying=row["underlying_symbol"],
-        underlying_key=row["underlying_key"],
-        option_type=row["instrument_type"],
-        strike=_positive(paise(row["strike_price"]), "strike_price"),
-        expiry=ist(row["expiry"] * 1_000_000).date(),  # milliseconds, 23:59:59 IST
+        key=_text(row, "instrument_key"),
+        underlying=_text(row, "underlying_symbol"),
+        underlying_key=_text(row, "underlying_key"),
+        option_type=_text(row, "instrument_type"),
+        strike=paise(_number(row, "strike_price")),
+        expiry=ist(_whole(row, "expiry") * MILLISECOND).date(),  # 23:59:59 IST
         lot=lot,
         tick=tick,
         freeze_quantity=_whole(row, "freeze_quantity"),
-        exchange=row["exchange"],
-        name=row["trading_symbol"],
-        on_index=row["underlying_type"] == "INDEX",
+        exchange=_text(row, "exchange"),
+        name=_text(row, "trading_symbol"),
+        on_index=_text(row, "underlying_type") == "INDEX",
     )
 
 
+def _text(row: dict[str, Any], name: str) -> str:
+    value = row.get(name)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} is missing")
+    return value
+
+
+def _number(row: dict[str, Any], name: str) -> float:
+    value = row.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{name} is missing")  # noqa: TRY004 - one error for whatever is wrong with a row
+    if not 0 < value < _NUMBER_MAX:  # catches NaN as well
+        raise ValueError(f"{name} {value} is out of all bounds")
+    return value
+
+
 def _whole(row: dict[str, Any], name: str) -> int:
-    number = row[name]
+    number = _number(row, name)
     if number != int(number):
         raise ValueError(f"{name} {number} is not a whole number")
-    return _positive(int(number), name)
-
-
-def _positive(number: int, name: str) -> int:
-    if number <= 0:
-        raise ValueError(f"{name} is not above 0")
-    return number
+    return int(number)
 
 
 # ---- the source ------------------------------------------------------------------------------------------
