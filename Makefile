@@ -36,9 +36,11 @@ proto: env ## regenerate the decoder from proto/
 	$(BIN)/python -m grpc_tools.protoc -Ibot/upstox/market_feed.proto=proto/MarketDataFeedV3.proto \
 		--python_out=. --pyi_out=. bot/upstox/market_feed.proto
 
-lock: env ## write requirements.lock anew
+lock: env ## write the lock files anew
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-run.lock
 
 bench: env ## the decision path against bare parse and bare inference; memory and seconds to ready
 	$(BIN)/python -m benchmarks.decision_path

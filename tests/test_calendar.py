@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.assemble.calendar import accept, ask_for_year
@@ -494,8 +494,10 @@ def test_timings_of_another_day_prove_nothing():
         lambda inner: (
             st.lists(inner) | st.dictionaries(st.sampled_from([*row(REGULAR), *span("NFO", REGULAR)]), inner)
         ),
+        max_leaves=8,
     )
 )
+@settings(max_examples=50)
 def test_whatever_json_comes_it_decodes_or_is_a_wire_error(data):
     for decode in (wire_calendar.holidays, lambda value: wire_calendar.timings(value, REGULAR)):
         with contextlib.suppress(WireError):

@@ -164,7 +164,7 @@ async def _run(command: list[str], source: str, seconds: float) -> None:
         async with asyncio.timeout(seconds):
             said, complaint = await child.communicate()
     except TimeoutError:
-        raise MasterRefused(_advice(f"{source}: not read within {seconds:.0f} s")) from None
+        raise MasterRefused(_advice(f"{source}: not read within {seconds:g} s")) from None
     finally:
         if child.returncode is None:  # too slow, or we were cancelled
             child.kill()
