@@ -8,6 +8,7 @@ import atexit
 import contextlib
 import functools
 import json
+import logging
 import socket
 import ssl
 import threading
@@ -115,11 +116,14 @@ def _address() -> str:
     # The protocol is named so that asyncio sets TCP_NODELAY on what it accepts; else each answer takes 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
+    listener.listen(64)  # before anybody knows the address, so that no first request is refused
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical", log_config=None))
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
 
     def stop() -> None:
+        # Answers that hang on purpose are cut off now; uvicorn would print each as an error.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
         server.should_exit = server.force_exit = True
         thread.join(5)
 
