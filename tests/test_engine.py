@@ -513,3 +513,57 @@ def test_a_lost_journal_is_rebuilt_from_the_brokers_book(contract: Contract, ses
     assert only(made, RecordFill).quantity == 75
     assert only(made, Alert).name == "OrderAdopted"
     assert desk.engine.account.position(KEY) == 75
+
+
+def test_a_cancel_whose_order_was_only_heard_of_on_the_stream_is_replayed(
+    desk: Desk, contract: Contract, session: Session
+) -> None:
+    """Intermediate words are not kept; the cancel that followed one is, and must not stop a restart."""
+    order = only(desk.fall(), PlaceOrder)
+    cancel = CancelOrder(order.tag, "id1", "entry_timeout")
+    doubt = SendOutcome(desk.now, desk.mono, order.tag, Act.PLACE, Outcome.UNKNOWN, "", "TIMEOUT", "")
+    for kept in ([order, cancel], [order, doubt, cancel]):
+        again = Desk(contract, session, run=2)
+        assert replay(again.engine, kept, again.mono).under_way == 1
+        assert again.engine.account.orders[order.tag].order_id == "id1"
+
+
+def test_a_lost_journal_leads_to_no_tag_used_twice(contract: Contract, session: Session) -> None:
+    desk = Desk(contract, session, run=1)
+    rows = [
+        OrderReport(
+            desk.now, desk.mono, f"k260916r1n{n}", f"id{n}", "", KEY, Side.BUY, "LIMIT", "rejected",
+            75, 0, 0, 30_000, 0, "", "",
+        )
+        for n in (1, 2, 4)
+    ]  # fmt: skip
+    desk.engine.handle(FeedUp(desk.now, desk.mono))
+    desk.engine.handle(OrderStreamUp(desk.now, desk.mono))
+    desk.snapshot(rows)
+    desk.warm()
+    assert only(desk.fall(), PlaceOrder).tag == "k260916r1n3"
+
+
+def test_an_exit_waits_for_a_price(contract: Contract, session: Session) -> None:
+    """Restarted after 15:29 with a position and no tick yet: a SELL at one paisa would be a gift."""
+    desk = Desk(contract, session)
+    desk.now = at("15:35:00")
+    row = OrderReport(
+        desk.now, desk.mono, "k260916r1n1", "id1", "", KEY, Side.BUY, "LIMIT", "complete",
+        75, 75, 75 * 30_000, 30_000, 0, "", "",
+    )  # fmt: skip
+    assert none_of(desk.snapshot([row], position=75), PlaceOrder)
+    assert none_of(desk.heartbeat(), PlaceOrder)
+    order = only(desk.tick(30_000), PlaceOrder)
+    assert (order.quantity, order.reason) == (75, Reason.END_OF_DAY)
+    assert order.price > 29_000
+
+
+def test_a_senseless_average_price_does_not_stop_the_bot(desk: Desk) -> None:
+    order = only(desk.fall(), PlaceOrder)
+    row = OrderReport(
+        desk.now, desk.mono, order.tag, "id1", "", KEY, Side.BUY, "LIMIT", "complete",
+        75, 75, -5, order.price, 0, "", "",
+    )  # fmt: skip
+    fill = only(desk.engine.handle(row), RecordFill)
+    assert (fill.quantity, fill.value) == (75, 75 * order.price)

@@ -154,6 +154,13 @@ class Account:
         """The book does not know an UNKNOWN order: stop waiting. A late word revives it."""
         self._move(order, Word.GIVEN_UP)
 
+    def was_alive(self, tag: str, order_id: str) -> None:
+        """In a replay: by now the broker had told us of this order."""
+        order = self.orders[tag]
+        order.order_id = order.order_id or order_id
+        if order.state in {State.ASKED, State.UNKNOWN}:
+            self._move(order, Word.WORKING)
+
     def doubt(self, mono: Nanos) -> None:
         """After a restart: whatever was under way may or may not have arrived."""
         for order in self.open.values():
@@ -221,7 +228,7 @@ class Account:
         word = word_of(report.status)
         if word is None:
             return Heard(fill, f"a status we do not know: {report.status!r}")
-        if order.filled >= order.quantity and word is Word.WORKING:
+        if 0 < order.quantity <= order.filled and word is Word.WORKING:
             word = Word.COMPLETE  # all of it is filled: the word only lags behind
         anomaly = self._move(order, word)
         return Heard(fill, anomaly) if fill or anomaly else _NOTHING
@@ -243,8 +250,11 @@ class Account:
         command = order.command
         quantity = report.filled_quantity - order.filled
         value = report.filled_value - order.filled_value
+        if value <= 0:  # an average that makes no sense: book the limit; the day's trade list will differ
+            value = quantity * order.price
         first = order.filled == 0
-        order.filled, order.filled_value = report.filled_quantity, report.filled_value
+        order.filled = report.filled_quantity
+        order.filled_value += value
         holding = self.holdings[command.instrument]
         if command.side is Side.BUY:
             if holding.position <= 0:

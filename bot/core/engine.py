@@ -51,7 +51,6 @@ from bot.core.rules import Contract, Rules
 from bot.core.session import Phase, Session
 from bot.core.units import SECOND, InstrumentKey, Nanos, rupees_text
 
-SUSPECT_AFTER: Nanos = 5 * SECOND  # no frame for so long: the feed is in doubt, no entries
 _OPEN_STATUS = "NORMAL_OPEN"
 
 
@@ -83,7 +82,6 @@ class Engine:
         self.ready = False
         self.entries_stopped = ""  # why, "" when entries are allowed
         self.forecast: Forecast | None = None  # of the event just handled
-        self.frame_mono: Nanos = 0
         self.heartbeat_mono: Nanos = 0
         self._snapshot_asked: Nanos = -60 * SECOND
         self._flattening = False
@@ -102,14 +100,12 @@ class Engine:
         self.forecast = None
         match event:
             case Tick():
-                self.frame_mono = event.mono
                 self._tick(event, newest, out)
             case Quote():
-                self.frame_mono = event.mono
                 if (desk := self.desks.get(event.instrument)) is not None:
                     desk.quote(event)
             case FrameSeen():
-                self.frame_mono = event.mono
+                pass  # life, but no news
             case Heartbeat():
                 self._heartbeat(event, out)
             case OrderReport():
@@ -121,12 +117,10 @@ class Engine:
             case SnapshotFailed():
                 pass  # unknown is not flat; the heartbeat asks again
             case SegmentStatus():
-                self.frame_mono = event.mono
                 self.segments[event.segment] = event.status
                 self._shut = {name for name, status in self.segments.items() if status != _OPEN_STATUS}
             case FeedUp():
                 self.feed_up = True
-                self.frame_mono = event.mono
             case FeedDown():
                 self.feed_up = False
             case OrderStreamUp():
@@ -342,8 +336,11 @@ class Engine:
             out.append(Alert(Severity.WARN, "EntriesStopped", f"No more entries today: {reason}."))
 
     def _peek_tag(self) -> str:
-        return f"{self._tag_run}{self._tag_count + 1}"
+        while (tag := f"{self._tag_run}{self._tag_count + 1}") in self.account.orders:
+            self._tag_count += 1  # a run whose journal was lost had the same number
+        return tag
 
     def _next_tag(self) -> str:
+        tag = self._peek_tag()
         self._tag_count += 1
-        return f"{self._tag_run}{self._tag_count}"
+        return tag

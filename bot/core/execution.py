@@ -43,7 +43,7 @@ def work(
         position = min(position, desk.broker_position)
     if position <= 0:
         desk.exit_over()
-    elif mono >= desk.exit_next_mono:
+    elif mono >= desk.exit_next_mono and (desk.bid or desk.ltp):  # a SELL without any price would be a gift
         desk.exit_next_mono = mono + min(EXIT_AGAIN << desk.exit_tries, EXIT_AGAIN_MAX)
         desk.exit_tries = min(desk.exit_tries + 1, 3)
         yield risk.exit_order(desk, rules, at, position, next_tag())

@@ -77,11 +77,8 @@ class Forecaster:
         """Ticks since the reset."""
         return self._ticks
 
-    def hear(self, at: Nanos, ltp: Paise, *, classify: bool = True) -> Forecast:
-        """Take one tick. The window given to the classifier is reused: it must not keep it.
-
-        With `classify=False` the probability is left out (None): for replays that need it rarely.
-        """
+    def hear(self, at: Nanos, ltp: Paise) -> Forecast:
+        """Take one tick. The window given to the classifier is reused: it must not keep it."""
         if abs(at - self._at) > GAP_NANOS and self._ticks:
             self.reset()
         self._at = at
@@ -104,13 +101,7 @@ class Forecaster:
         store[here + 1] = store[there + 1] = velocity
         store[here + 2] = store[there + 2] = rel_diff
         probability = None
-        if classify and ticks >= self._warmup:
+        if ticks >= self._warmup:
             probability = self._classifier(self._views[(row + 1) % WINDOW_TICKS])
         # Made by `tuple`, at half the price of the class's own constructor.
         return tuple.__new__(Forecast, (ticks, ltp, estimate, velocity, rel_diff, probability))
-
-    def probability(self) -> float | None:
-        """The classifier's word on the window as it stands; None before the warm-up ends."""
-        if self._ticks < self._warmup:
-            return None
-        return self._classifier(self._views[(self._ticks + 1) % WINDOW_TICKS])

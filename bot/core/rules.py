@@ -60,7 +60,6 @@ class RiskRules:
     daily_loss: Paise | None = None  # realized + unrealized at the bid − charges; None: no limit
     charges_per_day: Paise | None = None
     capital: Paise | None = None  # ask × quantity may not exceed it
-    frame_age_max_seconds: float = 2.0
     guards: bool = True  # False: backtests without --guards
 
     def __post_init__(self) -> None:

@@ -41,21 +41,23 @@ async def run_day(
     on_lag: Callable[[float], None],
 ) -> None:
     """Run until the close, or until flat after `stop` was set (SIGTERM); then cancel the adapters."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(_turn(parts), name="turn"),
-            group.create_task(_beat(parts, on_lag), name="heartbeat"),
-            group.create_task(parts.outbox.run(), name="outbox"),
-            group.create_task(parts.broker.run(), name="broker"),
-            group.create_task(parts.feed.run(), name="feed"),
-            group.create_task(_arm(parts, arm_feed), name="arm"),
-        ]
-        await _until_over(parts, stop)
-        # The broker's last word on every order, while the adapters still listen.
-        await parts.outbox.drain()
-        for task in tasks:
-            task.cancel()
-    parts.outbox.close()
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(_turn(parts), name="turn"),
+                group.create_task(_beat(parts, on_lag), name="heartbeat"),
+                group.create_task(parts.outbox.run(), name="outbox"),
+                group.create_task(parts.broker.run(), name="broker"),
+                group.create_task(parts.feed.run(), name="feed"),
+                group.create_task(_arm(parts, arm_feed), name="arm"),
+            ]
+            await _until_over(parts, stop)
+            # The broker's last word on every order, while the adapters still listen.
+            await parts.outbox.drain()
+            for task in tasks:
+                task.cancel()
+    finally:
+        parts.outbox.close()
 
 
 async def _turn(parts: DayParts) -> None:

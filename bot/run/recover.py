@@ -28,7 +28,11 @@ def replay(engine: Engine, kept: Iterable[object], mono: Nanos) -> Recovered:
     fills: list[RecordFill] = []
     for item in kept:
         match item:
-            case PlaceOrder() | ModifyOrder() | CancelOrder():
+            case PlaceOrder():
+                account.sent(item, mono)
+            case ModifyOrder() | CancelOrder():
+                # Nobody amends what they have not heard of; the word itself may not have been kept.
+                account.was_alive(item.tag, item.order_id)
                 account.sent(item, mono)
             case SendOutcome():
                 account.answered(item)
