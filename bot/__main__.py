@@ -70,8 +70,8 @@ def run(
 ) -> None:
     """Trade one day with the settings in bot.toml, then exit. Early: waits. Late: joins safely.
 
-    Exit codes: 0 done · 2 wrong settings, every one listed · 4 the books differ from the broker's ·
-    5 ended holding a position.
+    Exit codes: 0 done, or no session today · 2 wrong settings, every one listed · 3 a year that the
+    calendar does not cover · 4 the books differ from the broker's · 5 ended holding a position.
     """
     from bot.assemble.live import LiveRefused, run_live
     from bot.settings import SettingsRefused, load

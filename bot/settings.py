@@ -109,6 +109,7 @@ class SessionSettings(_Section):
     open: time = time(9, 15)
     entry_cutoff: time = time(15, 10)
     flatten: time = time(15, 29)
+    special: bool = False  # trade Muhurat and weekend sessions, too
 
     @model_validator(mode="after")
     def _ordered(self) -> "SessionSettings":

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import date, time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from bot.__main__ import app
 from bot.assemble.live import LiveRefused, run_live
+from bot.core.units import ist_nanos
 from bot.run.live import WallClock
 from bot.settings import Settings, load
 from bot.twin.server import TOKEN
@@ -91,6 +93,19 @@ def test_wrong_settings_are_all_listed_with_exit_code_2(tmp_path: Path) -> None:
 
 def test_settings_that_are_missing_say_where_to_begin(tmp_path: Path) -> None:
     assert "bot.example.toml" in invoke("run", "--config", str(tmp_path / "none.toml"))
+
+
+@pytest.mark.parametrize(
+    ("day", "code"),
+    [("2026-10-02", 0), ("2026-10-03", 0), ("2026-11-08", 0), ("2028-01-03", 3)],
+    ids=["holiday", "saturday", "muhurat, not asked for", "a year nobody covers"],
+)
+def test_days_without_a_session_say_why(
+    tmp_path: Path, day: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = WallClock(starts_at=ist_nanos(date.fromisoformat(day), time(9)))
+    assert run_live(settings(tmp_path), verbose=False, clock=clock) == code
+    assert "no_session" in capsys.readouterr().out
 
 
 def test_a_weekend_and_an_evening_have_no_session(tmp_path: Path) -> None:

@@ -6,13 +6,16 @@ what is open and end the day.
 
 import asyncio
 import signal
+from datetime import date
 
 from bot.assemble.day import EXIT_DONE, Plan, trade
-from bot.core.session import Session
+from bot.core.calendar import CalendarRefused
+from bot.core.trading_day import Deadlines, NoSession, Opening, session_for
 from bot.core.units import IST, ist
 from bot.run.live import WallClock
 from bot.run.timetable import Timetable
 from bot.settings import Settings
+from bot.storage import calendar_file
 from bot.storage.archive import Archive, ArchiveRefused
 from bot.storage.journal import JournalRefused
 from bot.storage.model import ModelRefused, load_model
@@ -21,7 +24,7 @@ from bot.telemetry.ops_server import PortTaken
 from bot.upstox.auth import Token
 from bot.upstox.rest import Hosts
 
-SATURDAY = 5
+EXIT_REFUSED = 3  # somebody must mend something before the bot can trade
 
 
 class LiveRefused(Exception):
@@ -48,11 +51,13 @@ def run_live(settings: Settings, *, verbose: bool, clock: WallClock | None = Non
 
 def _today(settings: Settings, clock: WallClock, secret: str, logs: Logs, *, verbose: bool) -> int:
     today = ist(clock.now()).date()
-    if today.weekday() >= SATURDAY:
-        logs.log.info("no_session", day=today.isoformat(), reason="weekend")
-        return EXIT_DONE
-    times = settings.session
-    session = Session.on(today, opens=times.open, entry_cutoff=times.entry_cutoff, flatten=times.flatten)
+    opening = _opening(settings, today)
+    for alert in opening.alerts:
+        logs.log.warning("calendar", problem=alert)
+    if isinstance(opening, NoSession):
+        logs.log.info("no_session", day=today.isoformat(), reason=opening.reason)
+        return EXIT_REFUSED if opening.why.wants_a_person else EXIT_DONE
+    session = opening.session
     if clock.now() >= session.close_at:
         logs.log.info("no_session", day=today.isoformat(), reason="the session is over", zone=IST.key)
         return EXIT_DONE
@@ -89,6 +94,22 @@ def _today(settings: Settings, clock: WallClock, secret: str, logs: Logs, *, ver
         return asyncio.run(_day(plan))
     except (JournalRefused, PortTaken) as refused:
         raise LiveRefused([str(refused)]) from None
+
+
+def _opening(settings: Settings, today: date) -> Opening | NoSession:
+    """Today by the calendar file. (The broker's own word on the day is not asked yet.)"""
+    times = settings.session
+    try:
+        calendar = calendar_file.load(settings.data_folder)
+    except CalendarRefused as refused:
+        raise LiveRefused(refused.problems) from None
+    return session_for(
+        today,
+        calendar,
+        Deadlines(opens=times.open, entry_cutoff=times.entry_cutoff, flatten=times.flatten),
+        exchanges={contract.exchange for contract in settings.contracts},
+        special=times.special,
+    )
 
 
 async def _day(plan: Plan) -> int:
