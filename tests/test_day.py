@@ -197,6 +197,7 @@ def test_sigterm_in_a_position_sells_it_and_ends(tmp_path: Path) -> None:
     outcome = ShortDay(tmp_path, meanwhile=term).run()
     outcome.judged()
     assert ended[0] < 10
+    assert not (tmp_path / "archive").exists()  # the day is not over: a later start may go on
     assert outcome.running.clock.now() < at("09:19:30")
 
 

@@ -407,8 +407,12 @@ def test_another_hands_order_is_left_alone(desk: Desk) -> None:
     row = OrderReport(
         desk.now, desk.mono, "", "77", "", KEY, Side.BUY, "LIMIT", "complete", 750, 750, 1, 1, 0, "", ""
     )
-    assert desk.engine.handle(row) == []
+    made = desk.engine.handle(row)
+    assert only(made, Alert).name == "EntriesStopped"
+    assert only(made, AskSnapshot)
+    assert none_of(made, PlaceOrder)
     assert desk.engine.account.position(KEY) == 0
+    assert only(desk.fall(), Refused).reason == "stopped"
 
 
 # ---- guards -----

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bot.core.commands import CancelOrder, Decision, ModifyOrder, PlaceOrder, Reason
 from bot.core.events import OrderReport, OrderType, Outcome, PositionRow, Side
+from bot.upstox import wire_orders as wire
 from bot.upstox.auth import Token, expiry_of
 from bot.upstox.throttle import Limit, Throttle
 from bot.upstox.wire_answers import Answer, CallResult, Reach, ReadFailed, order_result, read_data
@@ -524,3 +525,16 @@ async def test_the_reserve_is_for_the_urgent_and_who_may_not_wait_is_told_at_onc
     assert clock.time == 0
     assert await throttle.take()
     assert clock.time == 1_000_000_000
+
+
+def test_an_unreadable_row_of_another_market_does_not_hide_ours() -> None:
+    """Commodities count in fractions; an unreadable row of our own market still fails the whole book."""
+    ours = {"order_id": "1", "status": "open", "transaction_type": "BUY", "instrument_token": "NSE_FO|1"}
+    odd = ours | {"instrument_token": "MCX_FO|9", "quantity": 1.5}
+    assert [report.instrument for report in wire.order_book([odd, ours], 1, 1)] == ["NSE_FO|1"]
+    with pytest.raises(wire.WireError):
+        wire.order_book([ours | {"quantity": 1.5}], 1, 1)
+    held = {"instrument_token": "NSE_FO|1", "quantity": 75, "product": "D"}
+    assert len(wire.position_rows([held | {"instrument_token": "MCX_FO|9", "quantity": 0.5}, held])) == 1
+    with pytest.raises(wire.WireError):
+        wire.position_rows([held | {"quantity": 0.5}])

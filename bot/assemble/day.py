@@ -16,7 +16,7 @@ import orjson
 
 from bot.assemble.books import Books, compare
 from bot.assemble.view import DayView
-from bot.core.commands import RecordFill
+from bot.core.commands import PlaceOrder, RecordFill
 from bot.core.engine import Engine
 from bot.core.rules import Contract, Rules
 from bot.core.session import Session
@@ -28,7 +28,7 @@ from bot.run.recover import replay
 from bot.run.step import Stepper
 from bot.storage import records
 from bot.storage.archive import Archive, ArchiveFailed, ArchiveRefused, Stored
-from bot.storage.journal import JournalFailed, SqliteJournal, journal_path
+from bot.storage.journal import JournalFailed, JournalRefused, SqliteJournal, journal_path
 from bot.storage.model import LoadedModel
 from bot.storage.trades import DaySummary, TradeRow, TradesCsv, TradesFailed, rows_of, summary, trades_path
 from bot.telemetry.buckets import TimedClassifier
@@ -68,6 +68,7 @@ class Plan:
     observers: tuple[Observer, ...] = ()
     algo_name: str = ""
     verbose: bool = False
+    no_entries: str = ""  # why, when the day may only be watched (and old positions sold)
     jitter_seed: int | None = None  # None: the system's randomness
     on_ready: Callable[["Desk"], None] = lambda _: None
 
@@ -111,7 +112,8 @@ async def trade(plan: Plan, stop: asyncio.Event) -> DayResult:
     plan.logs.log.info("day_already_over", exit_code=end.exit_code)
     fills = tuple(row.fill for row in rows_of(kept))
     stored, problem = await _archive(plan, _day_files(plan))
-    return DayResult(end.exit_code, summary(fills), fills, None, _day_files(plan), stored, problem, 0)
+    # 0, whatever the day's code was: a container that restarts on failure must come to rest.
+    return DayResult(EXIT_DONE, summary(fills), fills, None, _day_files(plan), stored, problem, 0)
 
 
 class _Day:
@@ -139,7 +141,9 @@ class _Day:
             for record in self._kept
             if record.kind not in {records.BOOT, records.END}
         ]
+        _refuse_strangers(decoded, engine)
         recovered = replay(engine, decoded, clock.monotonic())
+        engine.entries_stopped = engine.entries_stopped or plan.no_entries
         self._journal.commit(
             [records.boot_record(clock.now(), mode=plan.mode, model=self._model, config=self._config)]
         )
@@ -179,7 +183,8 @@ class _Day:
         try:
             parts = DayParts(clock, plan.session, engine, inbox, stepper, outbox, feed, broker)
             await run_day(parts, stop, feed.arm, metrics.histogram(LOOP_LAG).observe)
-            return await self._close(engine, broker, feed)
+            over = not stop.is_set() or clock.now() >= plan.session.flatten_at
+            return await self._close(engine, broker, feed, over=over)
         finally:
             if ops is not None:
                 await ops.stop()
@@ -187,7 +192,10 @@ class _Day:
 
     # ---- the end of the day --------------------------------------------------------------------------
 
-    async def _close(self, engine: Engine, broker: UpstoxBroker, feed: MarketFeed) -> DayResult:
+    async def _close(
+        self, engine: Engine, broker: UpstoxBroker, feed: MarketFeed, *, over: bool
+    ) -> DayResult:
+        """Close the books. `over=False`: stopped in mid-day, so a later start may go on; nothing is final."""
         plan = self._plan
         rows = self._rows
         fills = tuple(row.fill for row in rows)
@@ -202,13 +210,16 @@ class _Day:
         if day.holding or engine.account.open:
             code = EXIT_HOLDING
         await self._last_writes(self._write_settings, "settings")
+        reconnects = sum(feed.lost_total.values())
+        result = DayResult(code, day, fills, books, _day_files(plan), (), "", reconnects)
+        plan.logs.log.info("day_over", exit_code=code, trades=day.trades, net_paise=day.net, final=over)
+        if not over:
+            return result
         end = records.end_record(plan.clock.now(), code)
         await self._last_writes(lambda: self._journal.commit([end]), "journal")
         self._journal.close()  # one plain file from here on, fit to be archived
-        stored, problem = await _archive(plan, _day_files(plan))
-        plan.logs.log.info("day_over", exit_code=code, trades=day.trades, net_paise=day.net)
-        reconnects = sum(feed.lost_total.values())
-        return DayResult(code, day, fills, books, _day_files(plan), stored, problem, reconnects)
+        stored, problem = await _archive(plan, result.files)
+        return result._replace(stored=stored, archive_problem=problem)
 
     def _write_settings(self) -> None:
         path = settings_path(self._plan)
@@ -239,6 +250,16 @@ class _Day:
         if self._view is not None:
             self._view.observer_failures += 1
         self._plan.logs.log.error("observer_cut_off", observer=type(observer).__name__, problem=repr(error))
+
+
+def _refuse_strangers(kept: Sequence[object], engine: Engine) -> None:
+    """Orders of today in an instrument not traded any more would be forgotten: better not to start."""
+    placed = {item.instrument for item in kept if isinstance(item, PlaceOrder)}
+    if strangers := sorted(placed - engine.desks.keys()):
+        raise JournalRefused(
+            f"Today's journal holds orders of {', '.join(strangers)}, no longer in the settings. "
+            "Put the instrument back for today, or close what is open by hand and move the journal away."
+        )
 
 
 def _with_trade_ids(rows: Sequence[TradeRow], books: Books | None) -> list[TradeRow]:

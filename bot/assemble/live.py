@@ -15,9 +15,9 @@ from bot.core.units import IST, ist
 from bot.run.live import WallClock
 from bot.run.timetable import Timetable
 from bot.settings import Settings
-from bot.storage import calendar_file
+from bot.storage import calendar_file, records
 from bot.storage.archive import Archive, ArchiveRefused
-from bot.storage.journal import JournalRefused
+from bot.storage.journal import JournalRefused, journal_path, read_journal
 from bot.storage.model import ModelRefused, load_model
 from bot.telemetry.logs import Logs
 from bot.telemetry.ops_server import PortTaken
@@ -58,7 +58,7 @@ def _today(settings: Settings, clock: WallClock, secret: str, logs: Logs, *, ver
         logs.log.info("no_session", day=today.isoformat(), reason=opening.reason)
         return EXIT_REFUSED if opening.why.wants_a_person else EXIT_DONE
     session = opening.session
-    if clock.now() >= session.close_at:
+    if clock.now() >= session.close_at and not _unfinished(settings, today):
         logs.log.info("no_session", day=today.isoformat(), reason="the session is over", zone=IST.key)
         return EXIT_DONE
     try:
@@ -89,6 +89,7 @@ def _today(settings: Settings, clock: WallClock, secret: str, logs: Logs, *, ver
         public_settings=settings.public,
         algo_name=settings.broker.algo_name,
         verbose=verbose,
+        no_entries="" if opening.entries_allowed else "calendar",
     )
     try:
         return asyncio.run(_day(plan))
@@ -110,6 +111,15 @@ def _opening(settings: Settings, today: date) -> Opening | NoSession:
         exchanges={contract.exchange for contract in settings.contracts},
         special=times.special,
     )
+
+
+def _unfinished(settings: Settings, today: date) -> bool:
+    """Did an earlier run of today end without closing the books?"""
+    path = journal_path(settings.data_folder, today)
+    try:
+        return path.exists() and records.ended(read_journal(path)) is None
+    except JournalRefused as refused:
+        raise LiveRefused([str(refused)]) from None
 
 
 async def _day(plan: Plan) -> int:

@@ -154,12 +154,13 @@ class Account:
         """The book does not know an UNKNOWN order: stop waiting. A late word revives it."""
         self._move(order, Word.GIVEN_UP)
 
-    def was_alive(self, tag: str, order_id: str) -> None:
-        """In a replay: by now the broker had told us of this order."""
+    def was_alive(self, tag: str, order_id: str) -> bool:
+        """In a replay: by now the broker had told us of this order. False when it is over all the same."""
         order = self.orders[tag]
         order.order_id = order.order_id or order_id
-        if order.state in {State.ASKED, State.UNKNOWN}:
+        if order.state in {State.ASKED, State.UNKNOWN, State.REFUSED, State.LOST}:
             self._move(order, Word.WORKING)
+        return not order.final
 
     def doubt(self, mono: Nanos) -> None:
         """After a restart: whatever was under way may or may not have arrived."""
@@ -178,6 +179,8 @@ class Account:
             return f"an answer for an order we do not know: {outcome.tag}"
         if outcome.act is Act.MODIFY:
             order.amend_open = False
+            if outcome.outcome is not Outcome.ACCEPTED:
+                order.price = 0  # whatever it is now, it is not what we asked: ask again
             return ""
         if outcome.act is Act.CANCEL:
             if outcome.outcome is Outcome.REFUSED and order.state is State.CANCELLING:
@@ -224,12 +227,16 @@ class Account:
         order.message = report.message or order.message
         if report.quantity:
             order.quantity = report.quantity
+        if report.price and not order.amend_open:
+            order.price = report.price
         fill = self._fill(order, report) if report.filled_quantity > order.filled else None
         word = word_of(report.status)
         if word is None:
             return Heard(fill, f"a status we do not know: {report.status!r}")
         if 0 < order.quantity <= order.filled and word is Word.WORKING:
             word = Word.COMPLETE  # all of it is filled: the word only lags behind
+        if word is Word.COMPLETE and order.filled < order.quantity:
+            return Heard(fill, f"complete, but only {order.filled} of {order.quantity} filled")
         anomaly = self._move(order, word)
         return Heard(fill, anomaly) if fill or anomaly else _NOTHING
 
@@ -259,9 +266,12 @@ class Account:
         if command.side is Side.BUY:
             if holding.position <= 0:
                 holding.cycle += 1
+            # What covers a short (sold twice by mischance) is no position: it costs what it costs.
+            covered = min(quantity, max(-holding.position, 0))
+            gained = -(value * covered // quantity)
             holding.bought += quantity
-            holding.cost += value
-            gained = 0
+            holding.cost += value + gained
+            holding.realized += gained
         else:
             closed = min(quantity, max(holding.position, 0))
             # The share of the cost that leaves; at the last unit everything left, so sums stay exact.

@@ -8,8 +8,9 @@ from bot.core.commands import Decision, Reason
 from bot.core.events import Quote
 from bot.core.forecast import Forecast, Forecaster
 from bot.core.rules import Contract
-from bot.core.units import Nanos, Paise, Quantity, tick_floor
+from bot.core.units import SECOND, Nanos, Paise, Quantity, tick_floor
 
+EXIT_OVERDUE: Nanos = 3 * SECOND
 JUMP_TICKS = 3  # a move over 10 % outside the book waits for so many that agree; never refused for ever
 
 
@@ -23,11 +24,16 @@ class Desk:
         "bid",
         "bid_quantity",
         "broker_position",
+        "cautious",
         "contract",
+        "differs",
         "doubtful",
+        "exit_at",
         "exit_decision",
         "exit_next_mono",
+        "exit_paged",
         "exit_reason",
+        "exit_steps",
         "exit_tries",
         "forecast",
         "forecaster",
@@ -53,10 +59,15 @@ class Desk:
         self.forecast: Forecast | None = None
         self.exit_reason: Reason | None = None
         self.exit_decision: Decision | None = None
+        self.exit_at: Nanos = 0  # when it began
+        self.exit_paged = False
+        self.exit_steps = 0  # how often its price was stepped down
         self.exit_tries = 0  # SELLs of this exit since the last fill
         self.exit_next_mono: Nanos = 0  # no SELL before
         self.doubtful: list[Paise] = []  # prices waiting for confirmation
         self.broker_position: Quantity | None = None  # as last read; None: never read
+        self.differs = False  # the last reading of the position was not ours; maybe only a fill in between
+        self.cautious = False  # a SELL was given up: sell no more than the broker says is there
         self.mismatch: Quantity = 0  # broker's position less ours, confirmed by two readings
 
     @property
@@ -93,14 +104,30 @@ class Desk:
     def exit_over(self) -> None:
         """Flat, or not ours any more: nothing is left to leave."""
         self.exit_reason = self.exit_decision = None
-        self.exit_tries, self.exit_next_mono = 0, 0
+        self.exit_tries, self.exit_next_mono, self.exit_steps, self.exit_paged = 0, 0, 0, False
+
+    def leave(self, reason: Reason, at: Nanos) -> None:
+        """An exit begins."""
+        self.exit_reason, self.exit_at = reason, at
+        self.exit_decision = self.decision(at, self.ltp)
+
+    def exit_overdue(self, at: Nanos) -> bool:
+        """True once an exit: it has been under way for too long, and a human must hear of it."""
+        if self.exit_reason is None or self.exit_paged or self.holding.position <= 0:
+            return False
+        if at - self.exit_at < EXIT_OVERDUE:
+            return False
+        self.exit_paged = True
+        return True
 
     def exit_price(self, exit_ticks: int) -> Paise:
-        """A SELL limit priced to fill: bid − max(`exit_ticks`, 0.5 %), on the grid, at least one tick."""
+        """A SELL limit priced to fill: bid − max(`exit_ticks`, 0.5 %), deeper with each step of this exit,
+        down to 20 % under the bid (NSE refuses below 40 %); on the grid, at least one tick.
+        """
         tick = self.contract.tick
         reference = self.bid or self.ltp
-        step = max(exit_ticks * tick, reference // 200)
-        return max(tick_floor(reference - step, tick), tick)
+        step = max(exit_ticks * tick, reference // 200) * (1 + self.exit_steps)
+        return max(tick_floor(reference - min(step, reference // 5), tick), tick)
 
     def decision(self, at: Nanos, price: Paise) -> Decision:
         """What the bot sees right now, to be kept with an order."""

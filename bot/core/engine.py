@@ -6,11 +6,10 @@ broker, no file, and no time but that of the event in hand.
 
 from collections.abc import Iterable
 
-from bot.core import execution, risk, strategy
-from bot.core.account import Account, Order
+from bot.core import execution, notices, risk, strategy
+from bot.core.account import Account
 from bot.core.charges import card_on
 from bot.core.commands import (
-    Alert,
     AskSnapshot,
     CancelOrder,
     Command,
@@ -21,10 +20,10 @@ from bot.core.commands import (
     PlaceOrder,
     Reason,
     RecordFill,
-    Severity,
 )
 from bot.core.desk import Desk
 from bot.core.events import (
+    Act,
     BrokerSnapshot,
     Event,
     FeedDown,
@@ -40,7 +39,6 @@ from bot.core.events import (
     Quote,
     SegmentStatus,
     SendOutcome,
-    Side,
     SnapshotFailed,
     Tick,
 )
@@ -49,7 +47,7 @@ from bot.core.orders import State
 from bot.core.reconcile import reconcile
 from bot.core.rules import Contract, Rules
 from bot.core.session import Phase, Session
-from bot.core.units import SECOND, InstrumentKey, Nanos, rupees_text
+from bot.core.units import SECOND, InstrumentKey, Nanos
 
 _OPEN_STATUS = "NORMAL_OPEN"
 
@@ -84,7 +82,7 @@ class Engine:
         self.forecast: Forecast | None = None  # of the event just handled
         self.heartbeat_mono: Nanos = 0
         self._snapshot_asked: Nanos = -60 * SECOND
-        self._flattening = False
+        self._leave: Reason | None = None  # why everything must go, from now on; a state, not an event
         self._leaving = False  # some desk has an exit under way
         self._phase = Phase.BEFORE  # as of the last tick…
         self._phase_holds: tuple[Nanos, Nanos] = (0, 0)  # …and from when to when it stays
@@ -125,13 +123,17 @@ class Engine:
                 self.feed_up = False
             case OrderStreamUp():
                 self.stream_up = True
-                self._ask_snapshot("order_stream_up", event.mono, out)  # it replays nothing (upstox §4)
+                self.ready = False  # until the book is read: the stream replays nothing (upstox §4)
+                self._ask_snapshot("order_stream_up", event.mono, out)
             case OrderStreamDown():
                 self.stream_up = False
             case Operator():
                 self._operator(event, out)
-        if event.at >= self.session.flatten_at and not self._flattening:
-            self._flatten(event.at, out)
+        if event.at >= self.session.flatten_at and self._leave is None:
+            self._leave = Reason.END_OF_DAY
+        if self._leave is not None:
+            for desk in self.desks.values():
+                self._exit(desk, self._leave, event.at, out)
         if self.account.open or self._leaving:
             self._work(event, out)
         return out
@@ -183,9 +185,8 @@ class Engine:
         intent = strategy.want(key, forecast, self._strategy, long=long)
         if intent is not None:
             self._intent(intent, desk, tick, phase, newest, out)
-        if long and risk.loss_limit_reached(self.account, self.desks, self.rules):
-            self._stop_entries("daily_loss", out)
-            self._exit(desk, Reason.RISK_EXIT, at, out)
+        if long:
+            self._check_loss(out)
 
     def _intent(
         self, intent: Intent, desk: Desk, tick: Tick, phase: Phase, newest: bool, out: list[Command]
@@ -206,12 +207,17 @@ class Engine:
 
     def _heartbeat(self, event: Heartbeat, out: list[Command]) -> None:
         self.heartbeat_mono = event.mono
-        if due := execution.snapshot_due(self.account, self._snapshot_asked, event.mono):
+        self._check_loss(out)
+        in_doubt = any(desk.differs for desk in self.desks.values()) or not self.ready
+        if due := execution.snapshot_due(self.account, self._snapshot_asked, event.mono, in_doubt=in_doubt):
             self._ask_snapshot(due.why, event.mono, out)
+        overdue = [desk for desk in self.desks.values() if desk.exit_overdue(event.at)]
+        out.extend(notices.exit_unfilled(desk) for desk in overdue)
 
     def _report(self, report: OrderReport, out: list[Command]) -> None:
         if not self.is_own(report.tag):
-            return  # another hand's order: its quantity is never touched
+            self._another_hand(report, out)
+            return
         if report.tag not in self.account.orders:
             if report.instrument not in self.desks:
                 return
@@ -222,7 +228,7 @@ class Engine:
         if heard.fill is not None:
             self._filled(heard.fill, out)
         if was_open and order.state is State.REJECTED:
-            self._rejected(order, out)
+            out.append(notices.rejected(self.desks[order.command.instrument], order))
         if heard.anomaly:
             self._anomaly(f"{report.tag}: {heard.anomaly}", report.mono, out)
 
@@ -231,65 +237,53 @@ class Engine:
         if anomaly:
             self._anomaly(anomaly, outcome.mono, out)
         elif outcome.outcome is Outcome.UNKNOWN:
-            text = f"{outcome.act} of {outcome.tag}: {outcome.code}. Asking the book, not sending again."
-            out.append(Alert(Severity.WARN, "OrderOutcomeUnknown", text))
+            out.append(notices.outcome_unknown(outcome))
             self._ask_snapshot("order_unknown", outcome.mono, out)
+        elif outcome.outcome is Outcome.REFUSED and outcome.act is Act.PLACE:
+            order = self.account.orders[outcome.tag]
+            out.append(notices.rejected(self.desks[order.command.instrument], order))
         elif outcome.outcome is Outcome.REFUSED:
-            text = f"{outcome.act} of {outcome.tag} refused: {outcome.code} {outcome.message}"
-            out.append(Alert(Severity.WARN, "OrderRefused", text))
-            if outcome.act is not outcome.act.PLACE:
-                self._ask_snapshot("amend_refused", outcome.mono, out)
+            out.append(notices.amend_refused(outcome))
+            self._ask_snapshot("amend_refused", outcome.mono, out)
+
+    def _another_hand(self, report: OrderReport, out: list[Command]) -> None:
+        """The owner traded our instrument by hand. That quantity is not ours; today's entries are over."""
+        if report.instrument in self.desks and report.filled_quantity > 0:
+            self._stop_entries("operator_takeover", out)
+            self._ask_snapshot("operator_takeover", report.mono, out)
 
     def _snapshot(self, snapshot: BrokerSnapshot, out: list[Command]) -> None:
         found = reconcile(snapshot, self.account, self.desks, self.is_own)
         for fill in found.fills:
             self._filled(fill, out)
-        out.extend(Alert(Severity.WARN, "OrderAnomaly", text) for text in found.anomalies)
-        adopted = "carries our mark but was not in our journal: it is ours"
-        out.extend(Alert(Severity.WARN, "OrderAdopted", f"{tag} {adopted}.") for tag in found.adopted)
-        for key in found.mismatches:
-            desk = self.desks[key]
-            out.append(
-                Alert(
-                    Severity.PAGE,
-                    "PositionMismatch",
-                    f"{desk.name}: the account holds {desk.broker_position}, "
-                    f"we know of {self.account.position(key)}. No entries until they agree.",
-                )
-            )
+        out.extend(notices.anomaly(text) for text in found.anomalies)
+        out.extend(notices.adopted(tag) for tag in found.adopted)
+        out.extend(notices.mismatch(self.desks[key]) for key in found.mismatches)
         self.ready = True
 
     def _operator(self, event: Operator, out: list[Command]) -> None:
         self._stop_entries(event.reason, out)
         if event.action is OperatorAction.FLATTEN:
-            for desk in self.desks.values():
-                self._exit(desk, Reason.OPERATOR, event.at, out)
+            self._leave = Reason.OPERATOR
 
     # ---- pieces --------------------------------------------------------------------------------------
-
-    def _flatten(self, at: Nanos, out: list[Command]) -> None:
-        self._flattening = True
-        for desk in self.desks.values():
-            self._exit(desk, Reason.END_OF_DAY, at, out)
 
     def _exit(self, desk: Desk, reason: Reason, at: Nanos, out: list[Command]) -> None:
         """Start leaving; `execution.work` does the rest. A reason once given stays for the whole exit."""
         if desk.exit_reason is not None:
             return
-        key = desk.contract.key
-        if self.account.position(key) <= 0 and not any(self.account.open_orders(key)):
+        if execution.sellable(desk) <= 0 and not any(self.account.open_orders(desk.contract.key)):
             return
-        desk.exit_reason = reason
+        desk.leave(reason, at)
         self._leaving = True
-        desk.exit_decision = desk.decision(at, desk.ltp)
         if reason is Reason.STOP_LOSS:
-            holding = self.account.holdings[key]
-            loss = rupees_text(round((holding.entry_price - desk.ltp) * holding.position))
-            text = (
-                f"{desk.name}: last price {rupees_text(desk.ltp)} is ₹{loss} "
-                f"under the entry for {holding.position} units. Selling."
-            )
-            out.append(Alert(Severity.PAGE, "StopLossTriggered", text))
+            out.append(notices.stop_loss(desk))
+
+    def _check_loss(self, out: list[Command]) -> None:
+        """The day's loss limit ends entries and sells everything."""
+        if self._leave is None and risk.loss_limit_reached(self.account, self.desks, self.rules):
+            self._stop_entries("daily_loss", out)
+            self._leave = Reason.RISK_EXIT
 
     def _work(self, event: Event, out: list[Command]) -> None:
         for desk in self.desks.values():
@@ -302,20 +296,9 @@ class Engine:
         out.append(fill)
         desk = self.desks[fill.instrument]
         desk.exit_tries = 0
-        late = self._flattening or fill.at >= self.session.flatten_at
-        if fill.position_after > 0 and desk.exit_reason is None and late:
-            self._exit(desk, Reason.END_OF_DAY, fill.at, out)  # a late word of an order we had given up
-
-    def _rejected(self, order: Order, out: list[Command]) -> None:
-        """The venue refused an order it had taken. An exit is tried again, ever more slowly."""
-        name = self.desks[order.command.instrument].name
-        if order.command.side is Side.BUY:
-            out.append(Alert(Severity.WARN, "OrderRefused", f"{name}: entry rejected: {order.message}"))
-            return
-        text = f"{name}: exit of {order.quantity} rejected: {order.message}. Trying again; "
-        out.append(
-            Alert(Severity.PAGE, "ExitRejected", text + "if it repeats, close it in the broker's app.")
-        )
+        if fill.position_after < 0:
+            out.append(notices.short(desk))
+            self._stop_entries("short", out)
 
     def _send(self, command: Command, mono: Nanos, out: list[Command]) -> None:
         if isinstance(command, PlaceOrder | ModifyOrder | CancelOrder):
@@ -327,13 +310,13 @@ class Engine:
         out.append(AskSnapshot(why))
 
     def _anomaly(self, text: str, mono: Nanos, out: list[Command]) -> None:
-        out.append(Alert(Severity.WARN, "OrderAnomaly", text))
+        out.append(notices.anomaly(text))
         self._ask_snapshot("anomaly", mono, out)
 
     def _stop_entries(self, reason: str, out: list[Command]) -> None:
         if not self.entries_stopped:
             self.entries_stopped = reason
-            out.append(Alert(Severity.WARN, "EntriesStopped", f"No more entries today: {reason}."))
+            out.append(notices.entries_stopped(reason))
 
     def _peek_tag(self) -> str:
         while (tag := f"{self._tag_run}{self._tag_count + 1}") in self.account.orders:

@@ -14,7 +14,7 @@ from bot.core.desk import Desk
 from bot.core.events import OrderType, Side
 from bot.core.orders import State
 from bot.core.rules import Rules
-from bot.core.units import SECOND, Nanos
+from bot.core.units import SECOND, Nanos, Quantity
 
 MISSING_MAX = 3  # snapshots that must lack a doubtful order before we stop waiting for it
 EXIT_AGAIN: Nanos = SECOND  # doubled with each SELL that came to nothing, up to…
@@ -26,27 +26,35 @@ def work(
     desk: Desk, account: Account, rules: Rules, at: Nanos, mono: Nanos, next_tag: Callable[[], str]
 ) -> Iterator[Command]:
     """Commands that bring the instrument nearer to what the desk wants. The caller records each as sent."""
-    key = desk.contract.key
-    orders = tuple(account.open_orders(key))
+    orders = tuple(account.open_orders(desk.contract.key))
     for order in orders:
+        if order.command.side is Side.SELL and desk.exit_reason is None:
+            desk.leave(order.command.reason, at)  # after a restart: the exit under way goes on
         if order.state is State.UNKNOWN:
-            _give_up_if_lost(order, account, rules, mono)
+            _give_up_if_lost(order, desk, account, rules, mono)
         elif order.command.side is Side.BUY:
             yield from _work_entry(order, desk, rules, mono)
         elif desk.exit_reason is not None:
             yield from _work_exit(order, desk, rules, mono)
     if desk.exit_reason is None or any(not order.final for order in orders):
         return
-    position = account.position(key)
-    if desk.broker_position is not None and desk.mismatch:
-        # Somebody else sold what was ours: never sell more than the account holds.
-        position = min(position, desk.broker_position)
-    if position <= 0:
+    quantity = sellable(desk)
+    if quantity <= 0:
         desk.exit_over()
     elif mono >= desk.exit_next_mono and (desk.bid or desk.ltp):  # a SELL without any price would be a gift
         desk.exit_next_mono = mono + min(EXIT_AGAIN << desk.exit_tries, EXIT_AGAIN_MAX)
         desk.exit_tries = min(desk.exit_tries + 1, 3)
-        yield risk.exit_order(desk, rules, at, position, next_tag())
+        yield risk.exit_order(desk, rules, at, quantity, next_tag())
+
+
+def sellable(desk: Desk) -> Quantity:
+    """What we may sell: our own position, and never more than the account holds when that was confirmed to
+    be less (somebody sold ours), or when a SELL of ours was given up and may yet turn out to have filled.
+    """
+    position = desk.holding.position
+    if desk.broker_position is not None and (desk.mismatch or desk.cautious):
+        return min(position, desk.broker_position)
+    return position
 
 
 def _work_entry(order: Order, desk: Desk, rules: Rules, mono: Nanos) -> Iterator[Command]:
@@ -74,6 +82,7 @@ def _work_exit(order: Order, desk: Desk, rules: Rules, mono: Nanos) -> Iterator[
     if order.amends >= rules.orders.exit_modifies_max:
         yield CancelOrder(order.command.tag, order.order_id, "modifies_used_up")
         return
+    desk.exit_steps += 1
     price = desk.exit_price(rules.orders.exit_ticks)
     if price != order.price:
         reason = desk.exit_reason
@@ -83,18 +92,19 @@ def _work_exit(order: Order, desk: Desk, rules: Rules, mono: Nanos) -> Iterator[
         )
 
 
-def _give_up_if_lost(order: Order, account: Account, rules: Rules, mono: Nanos) -> None:
+def _give_up_if_lost(order: Order, desk: Desk, account: Account, rules: Rules, mono: Nanos) -> None:
     """An order in doubt is given up when the book lacked it three times *and* it had time to arrive late."""
     orders = rules.orders
     settle = orders.entry_settle_seconds if order.command.side is Side.BUY else orders.exit_settle_seconds
     if order.missing >= MISSING_MAX and mono - order.doubt_mono >= settle * SECOND:
         account.give_up(order)
+        desk.cautious = desk.cautious or order.command.side is Side.SELL
 
 
-def snapshot_due(account: Account, asked_mono: Nanos, mono: Nanos) -> AskSnapshot | None:
+def snapshot_due(account: Account, asked_mono: Nanos, mono: Nanos, *, in_doubt: bool) -> AskSnapshot | None:
     """When the broker's book should be read again: soon while in doubt, seldom while nothing is out."""
-    if account.unknown:
-        wait, why = SECOND, "order_unknown"
+    if account.unknown or in_doubt:
+        wait, why = SECOND, "in_doubt"
     elif account.open:
         wait, why = 2 * SECOND, "order_open"
     else:

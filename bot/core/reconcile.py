@@ -61,6 +61,7 @@ def _differs(key: str, desk: Desk, snapshot: BrokerSnapshot, account: Account) -
     before = desk.broker_position
     desk.broker_position = theirs
     ours = account.position(key)
+    desk.differs = theirs != ours
     if theirs == ours:
         desk.mismatch = 0
         return False

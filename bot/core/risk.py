@@ -39,7 +39,6 @@ class Guard(StrEnum):
     ENTRIES_MINUTE = "entries_minute"
     COOLDOWN = "cooldown"
     STOPS_DAY = "stops_day"
-    DAILY_LOSS = "daily_loss"
     CHARGES = "charges"
 
 
@@ -85,6 +84,7 @@ def exit_order(desk: Desk, rules: Rules, at: Nanos, quantity: Quantity, tag: str
     """A SELL for the exit under way. Never refused; `quantity` is what we own, sized by the caller."""
     assert desk.exit_reason is not None, "an exit without a reason"
     assert quantity > 0, quantity
+    decision = desk.exit_decision
     return PlaceOrder(
         tag=tag,
         instrument=desk.contract.key,
@@ -95,7 +95,7 @@ def exit_order(desk: Desk, rules: Rules, at: Nanos, quantity: Quantity, tag: str
         trigger_price=0,
         product=rules.orders.product,
         reason=desk.exit_reason,
-        decision=desk.exit_decision or desk.decision(at, desk.ltp),
+        decision=decision if decision is not None and decision.price else desk.decision(at, desk.ltp),
     )
 
 
@@ -122,7 +122,7 @@ def _mechanics(desk: Desk, account: Account, standing: Standing, tick: Tick) -> 
         return Guard.ORDER_UNKNOWN
     if desk.exit_reason is not None or any(account.open_orders(desk.contract.key)):
         return Guard.ORDER_OPEN
-    if desk.mismatch:
+    if desk.mismatch or desk.differs:
         return Guard.MISMATCH
     return None
 
@@ -170,10 +170,11 @@ def loss_limit_reached(account: Account, desks: dict[str, Desk], rules: Rules) -
 
 
 def unrealized(account: Account, desks: dict[str, Desk]) -> Paise:
-    """What the open positions would gain at the bid (at the last price where no bid is known)."""
+    """What the open positions would gain at the bid (the last price where no bid is known, else at cost)."""
     total = 0
     for key, holding in account.holdings.items():
         if holding.position:
             desk = desks[key]
-            total += (desk.bid or desk.ltp) * holding.position - holding.cost
+            price = desk.bid or desk.ltp
+            total += price * holding.position - holding.cost if price else 0
     return total

@@ -53,6 +53,9 @@ async def run_day(
             ]
             await _until_over(parts, stop)
             # The broker's last word on every order, while the adapters still listen.
+            await parts.broker.ask_snapshot()
+            while parts.inbox:
+                await asyncio.sleep(0)
             await parts.outbox.drain()
             for task in tasks:
                 task.cancel()
@@ -116,5 +119,5 @@ async def _first(closing: "asyncio.Future[None]", flat: Awaitable[None]) -> None
 async def _until_flat(clock: Clock, engine: Engine) -> None:
     while True:
         await clock.sleep_until(clock.now() + SECOND // 4)
-        if engine.flat:
+        if engine.flat and engine.ready:  # before the book was read, nothing owned may only be nothing known
             return

@@ -5,6 +5,7 @@ import time
 
 from bot.core.units import SECOND, Nanos
 
+_SHORT: Nanos = 60 * SECOND
 _STEP_SECONDS = 5.0  # sleep in short steps, so that a stepped wall clock is noticed
 
 
@@ -27,8 +28,15 @@ class WallClock:
         return round((time.monotonic_ns() - self._started) * self._speed)
 
     async def sleep_until(self, at: Nanos) -> None:
-        while (left := at - self.now()) > 0:
+        left = at - self.now()
+        # A short sleep is measured: a wall clock that steps back must not stop the heartbeat. A long one is
+        # for an hour of the day, whatever the clock does meanwhile.
+        enough = self.monotonic() + left if left <= _SHORT else None
+        while left > 0:
             await asyncio.sleep(min(left / SECOND / self._speed, _STEP_SECONDS))
+            left = at - self.now()
+            if enough is not None and self.monotonic() >= enough:
+                return
 
     def departed(self) -> None:
         """Real time does not wait."""

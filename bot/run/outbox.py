@@ -6,7 +6,7 @@ one that hangs delays nothing but itself.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
@@ -26,6 +26,7 @@ from bot.core.orders import Word, word_of
 from bot.run.ports import Broker, Clock, Journal, OrderCommand, Record, Sink
 
 EXIT_WAITS_SECONDS = 0.05
+ENTRY_WAITS_SECONDS = 1.0  # then its price is of the past
 
 Kept: TypeAlias = (
     PlaceOrder | ModifyOrder | CancelOrder | OrderReport | SendOutcome | RecordFill | Alert | Operator
@@ -57,9 +58,7 @@ class Outbox:
         self._on_failed = on_failed
         self._queue: asyncio.Queue[tuple[list[Record], list[Acting]]] = asyncio.Queue()
         self._disk = ThreadPoolExecutor(1, "disk")  # one thread: commits stay in order
-        self._calls = 0
-        self._broken = False  # the journal failed: entries are over for today
-        self._busy = False
+        self._writing = 0  # batches on their way to the disk
 
     def put(self, event: Event, commands: list[Command]) -> None:
         """Take what a turn left: records of what was heard, then what was decided."""
@@ -76,31 +75,22 @@ class Outbox:
             records = [Record(event.at, *self._encode(item)) for item in kept]
             self._queue.put_nowait((records, acting))
 
-    @property
-    def idle(self) -> bool:
-        """Nothing to write and no call open."""
-        return not self._busy and self._queue.empty() and not self._calls
-
     async def run(self) -> None:
         """Work until cancelled. A call that raises is our bug: it ends the whole group, and the process."""
         async with asyncio.TaskGroup() as calls:
             while True:
                 records, commands = await self._queue.get()
-                self._busy = True
-                fills = [command for command in commands if isinstance(command, RecordFill)]
-                written = await self._write(records, fills, urgent=any(_is_exit(c) for c in commands))
+                written = self._submit(records, commands) if records else None
                 for command in commands:
                     if isinstance(command, AskSnapshot):
-                        calls.create_task(self._call(self._broker.ask_snapshot()))
-                    elif isinstance(command, PlaceOrder | ModifyOrder | CancelOrder) and self._may_go(
-                        command, written
-                    ):
-                        calls.create_task(self._call(self._broker.send(command)))
-                self._busy = False
+                        calls.create_task(self._broker.ask_snapshot())
+                    elif isinstance(command, PlaceOrder | ModifyOrder | CancelOrder):
+                        assert written is not None, "an order without a record"
+                        calls.create_task(self._send(command, written))
 
     async def drain(self) -> None:
         """Wait until the disk has everything (calls may still be open). Used at the end of the day."""
-        while not self._queue.empty() or self._busy:
+        while not self._queue.empty() or self._writing:
             await asyncio.sleep(0.01)
 
     def close(self) -> None:
@@ -109,21 +99,32 @@ class Outbox:
 
     # ---- inside --------------------------------------------------------------------------------------
 
-    async def _write(self, records: list[Record], fills: list[RecordFill], *, urgent: bool) -> bool:
-        """Commit on the disk's thread. False: not on disk (yet, when urgent; or never)."""
-        if not records:
-            return True
-        work = asyncio.get_running_loop().run_in_executor(self._disk, self._commit, records, fills)
+    def _submit(self, records: list[Record], commands: list[Acting]) -> "asyncio.Future[bool]":
+        """To the disk's thread, behind what is already there; nobody waits here. False: not on disk."""
+        fills = [command for command in commands if isinstance(command, RecordFill)]
+        self._writing += 1
         self._clock.departed()
-        try:
-            if urgent:
-                await asyncio.wait({work}, timeout=EXIT_WAITS_SECONDS)
-                if not work.done():
-                    work.add_done_callback(self._late)
-                    return False
-            return await work
-        finally:
-            self._clock.arrived()
+        work = asyncio.get_running_loop().run_in_executor(self._disk, self._commit, records, fills)
+        work.add_done_callback(self._written)
+        return work
+
+    def _written(self, work: "asyncio.Future[bool]") -> None:
+        self._writing -= 1
+        self._clock.arrived()
+        if not work.cancelled() and not work.result():
+            now, mono = self._clock.now(), self._clock.monotonic()
+            self._sink(Operator(now, mono, OperatorAction.STOP_ENTRIES, "journal_failed"))
+
+    async def _send(self, command: OrderCommand, written: "asyncio.Future[bool]") -> None:
+        """An exit waits 50 ms for its record and goes. An entry goes with its record, soon, or not at all."""
+        exiting = _is_exit(command)
+        await asyncio.wait({written}, timeout=EXIT_WAITS_SECONDS if exiting else ENTRY_WAITS_SECONDS)
+        if exiting or (written.done() and written.result()):
+            await self._broker.send(command)
+            return
+        now, mono = self._clock.now(), self._clock.monotonic()
+        text = "the journal was not written in time, so this entry was not sent"
+        self._sink(SendOutcome(now, mono, command.tag, Act.PLACE, Outcome.REFUSED, "", "NOT_JOURNALED", text))
 
     def _commit(self, records: list[Record], fills: list[RecordFill]) -> bool:
         """On the disk's thread. A failure is an event, not an end: the broker remains the truth.
@@ -135,39 +136,9 @@ class Outbox:
         try:
             self._journal.commit(records)
         except Exception as error:  # noqa: BLE001 - disk full, EIO, a lost volume: all end entries, none ends exits
-            self._broken = True
             self._on_failed("journal", error)
             return False
         return True
-
-    def _late(self, work: "asyncio.Future[bool]") -> None:
-        if not work.cancelled() and not work.result():
-            self._stop_entries()
-
-    def _may_go(self, command: OrderCommand, written: bool) -> bool:
-        """An entry goes only when its record is on disk."""
-        if self._broken:
-            self._stop_entries()
-        if written or _is_exit(command):
-            return True
-        now, mono = self._clock.now(), self._clock.monotonic()
-        text = "the journal cannot be written, so this entry was not sent"
-        self._sink(SendOutcome(now, mono, command.tag, Act.PLACE, Outcome.REFUSED, "", "NOT_JOURNALED", text))
-        return False
-
-    def _stop_entries(self) -> None:
-        self._sink(
-            Operator(
-                self._clock.now(), self._clock.monotonic(), OperatorAction.STOP_ENTRIES, "journal_failed"
-            )
-        )
-
-    async def _call(self, call: Awaitable[None]) -> None:
-        self._calls += 1
-        try:
-            await call
-        finally:
-            self._calls -= 1
 
 
 def _is_exit(command: Command) -> bool:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from bot.core.commands import CancelOrder, ModifyOrder, PlaceOrder, RecordFill
 from bot.core.engine import Engine
-from bot.core.events import OrderReport, SendOutcome
+from bot.core.events import Operator, OperatorAction, OrderReport, SendOutcome
 from bot.core.units import Nanos
 
 
@@ -31,9 +31,10 @@ def replay(engine: Engine, kept: Iterable[object], mono: Nanos) -> Recovered:
             case PlaceOrder():
                 account.sent(item, mono)
             case ModifyOrder() | CancelOrder():
-                # Nobody amends what they have not heard of; the word itself may not have been kept.
-                account.was_alive(item.tag, item.order_id)
-                account.sent(item, mono)
+                # Nobody amends what they have not heard of, but the word may not have been kept; nor may the
+                # order itself (an exit goes even when the disk is full): then the book will tell.
+                if item.tag in account.orders and account.was_alive(item.tag, item.order_id):
+                    account.sent(item, mono)
             case SendOutcome():
                 account.answered(item)
             case OrderReport():
@@ -43,6 +44,8 @@ def replay(engine: Engine, kept: Iterable[object], mono: Nanos) -> Recovered:
                     account.heard(item)
             case RecordFill():
                 fills.append(item)
+            case Operator(action=OperatorAction.STOP_ENTRIES) if item.reason != "journal_failed":
+                engine.entries_stopped = item.reason
     under_way = len(account.open)
     engine.restored(mono)
     return Recovered(tuple(fills), len(account.orders), under_way)

@@ -5,7 +5,7 @@ wrongly is our bug and an assertion. HTTP answers as a whole are judged in wire_
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import orjson
 
@@ -22,6 +22,9 @@ Json: TypeAlias = dict[str, object]
 
 class WireError(ValueError):
     """The broker's text is not what it should be. Names the field, never its content."""
+
+
+_OUR_SEGMENTS: Final = ("NSE_FO|", "BSE_FO|")
 
 
 class TradeRow(NamedTuple):
@@ -149,24 +152,47 @@ class OrderBook:
     """
 
     def __init__(self) -> None:
-        self._known: list[tuple[object, OrderReport]] = []
+        self._known: list[tuple[object, OrderReport | None]] = []
 
     def decode(self, data: object, at: Nanos, mono: Nanos) -> tuple[OrderReport, ...]:
         """As `order_book`. Rows are compared with those in the same place of the last answer."""
         known = self._known
-        fresh: list[tuple[object, OrderReport]] = []
+        fresh: list[tuple[object, OrderReport | None]] = []
         for place, row in enumerate(_list(data)):
             if place < len(known) and known[place][0] == row:
                 fresh.append(known[place])
-            else:
-                fresh.append((row, order_report(row, at, mono)))
+                continue
+            report: OrderReport | None = None
+            try:
+                report = order_report(row, at, mono)
+            except WireError:
+                if not _none_of_ours(row):
+                    raise
+            fresh.append((row, report))
         self._known = fresh
-        return tuple(report for _, report in fresh)
+        return tuple(report for _, report in fresh if report is not None)
+
+
+def _none_of_ours(row: object) -> bool:
+    """A row of another market than index options (commodities count in fractions, say): if it can't be read,
+    it must not keep us from reading our own.
+    """
+    if not isinstance(row, Mapping):
+        return False
+    instrument = row.get("instrument_token") or row.get("instrument_key")
+    return isinstance(instrument, str) and "|" in instrument and not instrument.startswith(_OUR_SEGMENTS)
 
 
 def position_rows(data: object) -> tuple[PositionRow, ...]:
     """The day's positions, signed (upstox §6.1). A row without a quantity is an error, never "flat"."""
-    return tuple(_position(_object(row)) for row in _list(data))
+    found = []
+    for row in _list(data):
+        try:
+            found.append(_position(_object(row)))
+        except WireError:
+            if not _none_of_ours(row):
+                raise
+    return tuple(found)
 
 
 def trade_rows(data: object) -> tuple[TradeRow, ...]:

@@ -1,0 +1,217 @@
+"""Leaving for sure: ways a cold reader found to stay in a position, sell twice, or blind the limits."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bot.core.commands import Alert, AskSnapshot, CancelOrder, ModifyOrder, PlaceOrder, Reason, Refused
+from bot.core.events import Act, Operator, OperatorAction, OrderReport, OrderType, Outcome, SendOutcome, Side
+from bot.core.rules import Contract
+from bot.core.session import Session
+from bot.run.recover import replay
+from tests.conftest import KEY, at
+from tests.test_engine import Desk, desk, make, none_of, only
+
+__all__ = ["desk", "make"]
+
+
+def row(desk: Desk, order: PlaceOrder, status: str, filled: int = 0, **changes: Any) -> OrderReport:
+    made = OrderReport(
+        desk.now, desk.mono, order.tag, "id" + order.tag, "X1", KEY, order.side, "LIMIT", status,
+        order.quantity, filled, filled * order.price, order.price, 0, "", "",
+    )  # fmt: skip
+    return made._replace(**changes)
+
+
+def leaving(desk: Desk) -> PlaceOrder:
+    """A long position with its SELL live at the broker."""
+    desk.enter()
+    order: PlaceOrder = only(desk.tick(desk.price + 200), PlaceOrder)
+    desk.answer(order, Outcome.ACCEPTED)
+    desk.word(order, "open")
+    return order
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.UNKNOWN])
+def test_a_modify_that_was_not_taken_is_repeated(desk: Desk, outcome: Outcome) -> None:
+    order = leaving(desk)
+    assert only(desk.tick(desk.price - 300), ModifyOrder)
+    made = desk.answer(order, outcome, Act.MODIFY)
+    made += [command for _ in range(3) for command in desk.heartbeat()]
+    assert not none_of(made, ModifyOrder)
+
+
+def test_the_broker_word_on_the_price_is_believed(desk: Desk) -> None:
+    order = leaving(desk)
+    desk.engine.handle(row(desk, order, "open", price=12_345))
+    assert desk.engine.account.orders[order.tag].price == 12_345
+
+
+def test_an_exit_steps_down_even_without_a_new_price_and_pages_once(desk: Desk) -> None:
+    order = leaving(desk)
+    prices, pages = [order.price], 0
+    for _ in range(8):
+        made = desk.heartbeat()
+        pages += sum(isinstance(c, Alert) and c.name == "ExitNotFilled" for c in made)
+        prices += [c.price for c in made if isinstance(c, ModifyOrder)]
+        desk.answer(order, Outcome.ACCEPTED, Act.MODIFY)
+    assert prices == sorted(prices, reverse=True)
+    assert len(set(prices)) >= 5
+    assert min(prices) > 0.79 * desk.price
+    assert pages == 1
+
+
+def test_the_flatten_is_a_state_one_bad_answer_does_not_lose_it(desk: Desk) -> None:
+    """Positions read as empty around 15:29, and right again after: the flatten still comes."""
+    desk.enter()
+    desk.now = at("15:28:58")
+    for _ in range(2):
+        desk.snapshot(position=0)
+    assert none_of(desk.heartbeat() + desk.heartbeat(), PlaceOrder)
+    made = desk.snapshot(position=75) + desk.heartbeat()
+    assert only(made, PlaceOrder).reason is Reason.END_OF_DAY
+
+
+def test_sigterm_also_sells_what_fills_after_it(desk: Desk) -> None:
+    order = only(desk.fall(), PlaceOrder)
+    desk.answer(order, Outcome.ACCEPTED)
+    desk.word(order, "cancelled")
+    desk.engine.handle(Operator(desk.now, desk.mono, OperatorAction.FLATTEN, "sigterm"))
+    made = desk.word(order, "complete", 75)
+    assert only(made, PlaceOrder).reason is Reason.OPERATOR
+
+
+def test_complete_without_a_quantity_is_asked_about_and_not_sold_again(desk: Desk) -> None:
+    order = leaving(desk)
+    made = desk.engine.handle(row(desk, order, "complete", 0))
+    assert only(made, AskSnapshot)
+    again = [c for _ in range(5) for c in desk.heartbeat() if isinstance(c, PlaceOrder)]
+    assert again == []
+    desk.snapshot([row(desk, order, "complete", 75)])
+    assert desk.engine.flat
+
+
+def test_a_given_up_exit_is_not_repeated_when_the_account_holds_nothing(desk: Desk) -> None:
+    """The book lags, the positions already know: a second SELL would be a naked short."""
+    desk.enter()
+    order = only(desk.tick(desk.price + 200), PlaceOrder)
+    desk.answer(order, Outcome.UNKNOWN)
+    sold = []
+    for _ in range(15):
+        desk.snapshot(position=0)
+        sold += [c for c in desk.heartbeat() if isinstance(c, PlaceOrder)]
+    assert sold == []
+
+
+def test_a_short_pages_ends_entries_and_its_cover_keeps_the_books_exact(desk: Desk) -> None:
+    order = leaving(desk)
+    desk.word(order, "complete", 75)
+    twice = order._replace(tag="k260916r1n9")
+    made = desk.word(twice, "complete", 75)
+    assert only([c for c in made if isinstance(c, Alert) and c.name == "PositionShort"], Alert)
+    assert desk.engine.entries_stopped == "short"
+    cover = order._replace(tag="k260916r1n10", side=Side.BUY)
+    desk.word(cover, "complete", 75, price=order.price + 100)
+    holding = desk.engine.account.holdings[KEY]
+    assert (holding.position, holding.cost) == (0, 0)
+
+
+def test_a_restart_goes_on_with_the_exit_under_way(desk: Desk, contract: Contract, session: Session) -> None:
+    kept: list[object] = []
+    bought = only(desk.fall(), PlaceOrder)
+    kept += [bought, row(desk, bought, "complete", 75)]
+    desk.engine.handle(row(desk, bought, "complete", 75))
+    sell = only(desk.tick(desk.price + 200), PlaceOrder)
+    kept += [sell, SendOutcome(desk.now, desk.mono, sell.tag, Act.PLACE, Outcome.ACCEPTED, "id9", "", "")]
+    again = Desk(contract, session, run=2)
+    replay(again.engine, kept, again.mono)
+    again.up()
+    made = again.tick(desk.price - 1_000) + again.tick(desk.price - 1_000) + again.tick(desk.price - 1_000)
+    assert not none_of(made, ModifyOrder)
+
+
+def test_replays_survive_amends_of_orders_they_do_not_know(contract: Contract, session: Session) -> None:
+    """An exit goes even when the disk is full: its modify may be the first the journal hears of it."""
+    desk = Desk(contract, session)
+    kept = [
+        ModifyOrder("k260916r1n5", "id5", OrderType.LIMIT, 75, 100, 0, Reason.SIGNAL_EXIT),
+        CancelOrder("k260916r1n6", "id6", "exit"),
+    ]
+    assert replay(desk.engine, kept, 0).orders == 0
+
+
+def test_replays_survive_a_cancel_of_a_refused_order_that_revived(
+    desk: Desk, contract: Contract, session: Session
+) -> None:
+    order = only(desk.fall(), PlaceOrder)
+    refused = SendOutcome(desk.now, desk.mono, order.tag, Act.PLACE, Outcome.REFUSED, "", "429", "")
+    kept = [order, refused, CancelOrder(order.tag, "id1", "entry_timeout")]
+    assert replay(Desk(contract, session, run=2).engine, kept, 0).under_way == 1
+
+
+def test_a_kill_switch_outlives_a_restart(contract: Contract, session: Session) -> None:
+    desk = Desk(contract, session, run=2)
+    replay(desk.engine, [Operator(1, 1, OperatorAction.STOP_ENTRIES, "kill_file")], 0)
+    desk.up()
+    desk.warm()
+    assert only(desk.fall(), Refused).reason == "stopped"
+
+
+def test_the_loss_limit_holds_after_the_loss_was_realized(make: Callable[..., Desk]) -> None:
+    desk = make(daily_loss=2_000_00, cooldown_seconds=0)
+    desk.enter()
+    order = None
+    while order is None:
+        order = next((c for c in desk.tick(desk.price - 600) if isinstance(c, PlaceOrder)), None)
+    desk.word(order, "complete", 75)
+    desk.heartbeat()
+    assert desk.engine.entries_stopped == "daily_loss"
+
+
+def test_a_position_without_any_price_yet_is_no_loss(make: Callable[..., Desk], session: Session) -> None:
+    desk = make(daily_loss=2_000_00)
+    desk.enter()
+    again = Desk(desk.engine.desks[KEY].contract, session, desk.engine.rules, run=2)
+    again.engine.account.holdings[KEY].bought = 75
+    again.engine.account.holdings[KEY].cost = 75 * 30_000
+    again.heartbeat()
+    assert again.engine.entries_stopped == ""
+
+
+def test_sold_by_another_hand_pages_once_not_every_tick(desk: Desk) -> None:
+    entry = desk.enter()
+    pages = [c for _ in range(2) for c in desk.snapshot(position=0) if isinstance(c, Alert)]
+    for _ in range(20):
+        pages += [c for c in desk.tick(entry.price - 51_00) if isinstance(c, Alert)]
+    assert [page.name for page in pages] == ["PositionMismatch"]
+
+
+def test_a_first_difference_already_blocks_entries_and_is_read_again_soon(desk: Desk) -> None:
+    desk.snapshot(position=75)
+    assert only(desk.fall(), Refused).reason == "mismatch"
+    assert any(isinstance(c, AskSnapshot) for _ in range(2) for c in desk.heartbeat())
+
+
+def test_a_reconnected_order_stream_wants_the_book_read_again(desk: Desk) -> None:
+    from bot.core.events import OrderStreamDown, OrderStreamUp
+
+    desk.engine.handle(OrderStreamDown(desk.now, desk.mono, "close"))
+    desk.engine.handle(OrderStreamUp(desk.now, desk.mono))
+    assert only(desk.fall(), Refused).reason == "not_ready"
+    desk.snapshot()
+    assert only(desk.fall(), PlaceOrder)
+
+
+def test_an_exit_decided_before_any_price_is_booked_at_the_first(
+    contract: Contract, session: Session
+) -> None:
+    desk = Desk(contract, session, run=2)
+    desk.now = at("15:35:00")
+    bought = PlaceOrder(
+        "k260916r1n1", KEY, Side.BUY, OrderType.LIMIT, 75, 30_000, 0, "D", Reason.ENTRY,
+        desk.engine.desks[KEY].decision(1, 30_000),
+    )  # fmt: skip
+    replay(desk.engine, [bought, row(desk, bought, "complete", 75)], desk.mono)
+    desk.heartbeat()
+    assert only(desk.tick(29_000), PlaceOrder).decision.price == 29_000
