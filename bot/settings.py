@@ -175,6 +175,7 @@ def load(path: Path | None, environ: dict[str, str] | None = None) -> Settings:
         tree = _read(chosen)
     problems = _secrets_in_file(tree)
     problems += _overlay(tree, environ)
+    problems += _wanted_for_live(tree)
     try:
         document = _Document.model_validate(tree)
     except ValidationError as error:
@@ -258,21 +259,30 @@ def _say(item: Any) -> str:
     return f"{key}: {item['msg'].removeprefix('Value error, ')}"
 
 
+def _wanted_for_live(tree: dict[str, Any]) -> list[str]:
+    """What live trading does not start without. Looked at before validation, so that it is always told."""
+    risk, broker = tree.get("risk"), tree.get("broker")
+    risk = risk if isinstance(risk, dict) else {}
+    broker = broker if isinstance(broker, dict) else {}
+    problems = []
+    if risk.get("daily_loss_rupees") is None:
+        problems.append("risk.daily_loss_rupees: live trading refuses to start without a limit")
+    if risk.get("accept_no_edge") in {None, False, "false", "0", ""}:
+        problems.append(
+            "risk.accept_no_edge: set it to true to say you know: no edge of this strategy survived costs on "
+            "any file tested; break-even is 40–97 bps a round trip, the model's label is 18 bps"
+        )
+    if not broker.get("live_access_token"):
+        problems.append("BOT_LIVE_ACCESS_TOKEN: is missing; today's token from Upstox goes there")
+    return problems
+
+
 def _across(document: _Document) -> list[str]:
     """What concerns several settings at once."""
     problems = []
     keys = [instrument.key for instrument in document.instruments]
     if len(set(keys)) < len(keys):
         problems.append("instruments: the same key stands twice")
-    if document.risk.daily_loss_rupees is None:
-        problems.append("risk.daily_loss_rupees: live trading refuses to start without a limit")
-    if not document.risk.accept_no_edge:
-        problems.append(
-            "risk.accept_no_edge: set it to true to say you know: no edge of this strategy survived costs on "
-            "any file tested; break-even is 40–97 bps a round trip, the model's label is 18 bps"
-        )
-    if not document.broker.live_access_token.get_secret_value():
-        problems.append("BOT_LIVE_ACCESS_TOKEN: is missing; today's token from Upstox goes there")
     return problems
 
 

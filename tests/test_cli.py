@@ -91,6 +91,12 @@ def test_wrong_settings_are_all_listed_with_exit_code_2(tmp_path: Path) -> None:
         assert key in said
 
 
+def test_an_empty_file_is_told_all_it_lacks(tmp_path: Path) -> None:
+    said = invoke("run", "--config", str(write(tmp_path, "")))
+    for key in ("instruments", "daily_loss_rupees", "accept_no_edge", "BOT_LIVE_ACCESS_TOKEN"):
+        assert key in said
+
+
 def test_settings_that_are_missing_say_where_to_begin(tmp_path: Path) -> None:
     assert "bot.example.toml" in invoke("run", "--config", str(tmp_path / "none.toml"))
 

@@ -50,6 +50,13 @@ def test_a_day_runs_and_ends_flat_with_equal_books_and_an_archive(tmp_path: Path
     assert archived == ["journal-2026-09-16.sqlite", "settings-2026-09-16.json", "trades-2026-09-16.csv"]
 
 
+def test_a_calm_day_alerts_nobody(tmp_path: Path) -> None:
+    """No false pages: the broker's answers straddle fills all day, and nothing is wrong."""
+    outcome = ShortDay(tmp_path).run()
+    assert outcome.result.summary.trades >= 3
+    assert '"event":"alert"' not in (tmp_path / "log.jsonl").read_text()
+
+
 def test_the_same_seed_gives_the_same_csv_and_another_seed_another(tmp_path: Path) -> None:
     texts = [
         ShortDay(tmp_path / name, seed=seed).run().csv_text for name, seed in (("a", 3), ("b", 3), ("c", 4))

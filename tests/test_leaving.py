@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 
 from bot.core.commands import Alert, AskSnapshot, CancelOrder, ModifyOrder, PlaceOrder, Reason, Refused
-from bot.core.events import Act, Operator, OperatorAction, OrderReport, OrderType, Outcome, SendOutcome, Side
+from bot.core.events import (
+    Act,
+    BrokerSnapshot,
+    Operator,
+    OperatorAction,
+    OrderReport,
+    OrderType,
+    Outcome,
+    SendOutcome,
+    Side,
+)
 from bot.core.rules import Contract
 from bot.core.session import Session
 from bot.run.recover import replay
@@ -185,6 +195,18 @@ def test_sold_by_another_hand_pages_once_not_every_tick(desk: Desk) -> None:
     for _ in range(20):
         pages += [c for c in desk.tick(entry.price - 51_00) if isinstance(c, Alert)]
     assert [page.name for page in pages] == ["PositionMismatch"]
+
+
+def test_a_reading_that_straddles_a_fill_proves_nothing(desk: Desk) -> None:
+    """Seen in the demo: positions read just before a fill arrived, compared just after."""
+    desk.snapshot()
+    asked = desk.mono
+    entry = desk.enter()
+    made = desk.engine.handle(
+        BrokerSnapshot(desk.now, desk.mono, asked - 1, (row(desk, entry, "complete", 75),), ())
+    )
+    assert none_of(made, Alert)
+    assert desk.engine.desks[KEY].difference == 0
 
 
 def test_a_first_difference_already_blocks_entries_and_is_read_again_soon(desk: Desk) -> None:

@@ -26,7 +26,7 @@ class Desk:
         "broker_position",
         "cautious",
         "contract",
-        "differs",
+        "difference",
         "doubtful",
         "exit_at",
         "exit_decision",
@@ -35,6 +35,7 @@ class Desk:
         "exit_reason",
         "exit_steps",
         "exit_tries",
+        "filled_mono",
         "forecast",
         "forecaster",
         "holding",
@@ -66,7 +67,10 @@ class Desk:
         self.exit_next_mono: Nanos = 0  # no SELL before
         self.doubtful: list[Paise] = []  # prices waiting for confirmation
         self.broker_position: Quantity | None = None  # as last read; None: never read
-        self.differs = False  # the last reading of the position was not ours; maybe only a fill in between
+        self.difference: Quantity = (
+            0  # broker's position less ours at the last reading; maybe only in passing
+        )
+        self.filled_mono: Nanos = -1  # when we last heard of a fill
         self.cautious = False  # a SELL was given up: sell no more than the broker says is there
         self.mismatch: Quantity = 0  # broker's position less ours, confirmed by two readings
 

@@ -208,7 +208,7 @@ class Engine:
     def _heartbeat(self, event: Heartbeat, out: list[Command]) -> None:
         self.heartbeat_mono = event.mono
         self._check_loss(out)
-        in_doubt = any(desk.differs for desk in self.desks.values()) or not self.ready
+        in_doubt = any(desk.difference for desk in self.desks.values()) or not self.ready
         if due := execution.snapshot_due(self.account, self._snapshot_asked, event.mono, in_doubt=in_doubt):
             self._ask_snapshot(due.why, event.mono, out)
         overdue = [desk for desk in self.desks.values() if desk.exit_overdue(event.at)]
@@ -226,7 +226,7 @@ class Engine:
         was_open = not order.final
         heard = self.account.heard(report)
         if heard.fill is not None:
-            self._filled(heard.fill, out)
+            self._filled(heard.fill, report.mono, out)
         if was_open and order.state is State.REJECTED:
             out.append(notices.rejected(self.desks[order.command.instrument], order))
         if heard.anomaly:
@@ -255,7 +255,7 @@ class Engine:
     def _snapshot(self, snapshot: BrokerSnapshot, out: list[Command]) -> None:
         found = reconcile(snapshot, self.account, self.desks, self.is_own)
         for fill in found.fills:
-            self._filled(fill, out)
+            self._filled(fill, snapshot.asked_mono, out)
         out.extend(notices.anomaly(text) for text in found.anomalies)
         out.extend(notices.adopted(tag) for tag in found.adopted)
         out.extend(notices.mismatch(self.desks[key]) for key in found.mismatches)
@@ -292,9 +292,10 @@ class Engine:
                 self._send(command, event.mono, out)
         self._leaving = any(desk.exit_reason is not None for desk in self.desks.values())
 
-    def _filled(self, fill: RecordFill, out: list[Command]) -> None:
+    def _filled(self, fill: RecordFill, mono: Nanos, out: list[Command]) -> None:
         out.append(fill)
         desk = self.desks[fill.instrument]
+        desk.filled_mono = max(desk.filled_mono, mono)
         desk.exit_tries = 0
         if fill.position_after < 0:
             out.append(notices.short(desk))

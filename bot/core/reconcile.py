@@ -54,20 +54,19 @@ def reconcile(
 
 
 def _differs(key: str, desk: Desk, snapshot: BrokerSnapshot, account: Account) -> bool:
-    """Compare positions. The book is read before the positions, so one difference may be a fill in between:
-    only the same difference twice in a row counts. While an order is out nothing is concluded.
+    """Compare positions; True when a difference is confirmed just now. A reading that began before our last
+    fill, or while an order is out, proves nothing; and only the same difference twice in a row counts.
     """
     theirs = sum(row.quantity for row in snapshot.positions if row.instrument == key)
-    before = desk.broker_position
+    if desk.filled_mono > snapshot.asked_mono:
+        return False
     desk.broker_position = theirs
-    ours = account.position(key)
-    desk.differs = theirs != ours
-    if theirs == ours:
+    before, desk.difference = desk.difference, theirs - account.position(key)
+    if desk.difference == 0:
         desk.mismatch = 0
         return False
-    if any(account.open_orders(key)):
+    if any(account.open_orders(key)) or before != desk.difference:
         return False
-    confirmed = before == theirs and desk.mismatch == 0
-    if before == theirs:
-        desk.mismatch = theirs - ours
-    return confirmed
+    news = desk.mismatch != desk.difference
+    desk.mismatch = desk.difference
+    return news

@@ -122,7 +122,7 @@ def _mechanics(desk: Desk, account: Account, standing: Standing, tick: Tick) -> 
         return Guard.ORDER_UNKNOWN
     if desk.exit_reason is not None or any(account.open_orders(desk.contract.key)):
         return Guard.ORDER_OPEN
-    if desk.mismatch or desk.differs:
+    if desk.mismatch or desk.difference:
         return Guard.MISMATCH
     return None
 

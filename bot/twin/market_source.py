@@ -65,7 +65,7 @@ def from_ticks(ticks: Iterable[Tick], contracts: Mapping[InstrumentKey, Contract
             volume=volume,
         )
         yield MarketEvent(
-            tick.at, tick.instrument, move if tick.bid or tick.ask else _assumed(move, contract)
+            tick.at, tick.instrument, move if tick.bid and tick.ask else _assumed(move, contract)
         )
 
 
