@@ -92,7 +92,7 @@ def main() -> int:
     classifier = TimedClassifier(model.classifier)
     # Every wish to enter runs into the last guard: the whole decision, and no broker to answer it.
     rules = Rules(risk=RiskRules(entries_per_day=0))
-    engine = Engine(rules, session, [contract], classifier, 1)
+    engine = Engine(rules, session, [contract], classifier.classify, 1)
     decoder = MarketDecoder([KEY])
     view = DayView("bench", "", WallClock(), engine, decoder, Token("bench"), Logs(WallClock().now))
     observer = MetricsObserver(Metrics(view, classifier.seconds))
