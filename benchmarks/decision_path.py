@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -92,7 +93,7 @@ def main() -> int:
     classifier = TimedClassifier(model.classifier)
     # Every wish to enter runs into the last guard: the whole decision, and no broker to answer it.
     rules = Rules(risk=RiskRules(entries_per_day=0))
-    engine = Engine(rules, session, [contract], classifier, 1)
+    engine = Engine(rules, session, [contract], classifier.classify, 1)
     decoder = MarketDecoder([KEY])
     view = DayView("bench", "", WallClock(), engine, decoder, Token("bench"), Logs(WallClock().now))
     observer = MetricsObserver(Metrics(view, classifier.seconds))
@@ -105,7 +106,11 @@ def main() -> int:
     invoke = _bare_invoke()
     times: dict[str, list[int]] = {"parse": [], "invoke": [], "whole": [], "overhead": []}
     console = Console(stderr=True)
-    for number, (moment, frame) in enumerate(track(frames(session), "deciding", console=console)):
+    # Progress a thousand frames at a time: drawing it between two frames would empty the second's caches.
+    ready_frames = frames(session)
+    chunks = [ready_frames[first : first + WARM] for first in range(0, len(ready_frames), WARM)]
+    progress = track(chunks, "deciding", console=console, auto_refresh=False)
+    for number, (moment, frame) in enumerate(chain.from_iterable(progress)):
         began = clock()
         parse(frame).feeds[KEY].fullFeed.marketFF.ltpc.ltp  # noqa: B018 - reading it is the point
         parsed = clock()

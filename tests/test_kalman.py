@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.forecast import Forecaster, RelDiff
+from bot.core.forecast import Forecaster, RelDiff, round6
 from bot.core.kalman import Kalman
 from bot.core.units import SECOND, paise
 
@@ -110,3 +110,13 @@ def test_signs() -> None:
     assert a.rel_diff == round((299.0 - a.estimate) / a.estimate, 6)
     assert b.rel_diff == round((b.estimate - 299.0) / 299.0, 6)
     assert a.rel_diff * b.rel_diff < 0
+
+
+@given(
+    st.floats(min_value=-1e7, max_value=1e7)
+    | st.integers(-(10**13), 10**13).map(lambda halves: halves * 0.5e-6)  # on and beside the halves
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
+def test_rounding_gives_the_very_double_that_round_gives(value: float) -> None:
+    quick, plain = round6(value), round(value, 6)
+    assert (quick, math.copysign(1, quick)) == (plain, math.copysign(1, plain))

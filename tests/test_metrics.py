@@ -335,7 +335,7 @@ def test_blind_seconds_run_only_in_the_market_and_know_whether_we_owned_somethin
 def test_the_classifier_is_timed_without_being_changed(desk: Desk) -> None:
     timed = TimedClassifier(lambda window: 0.5)
     metrics = Metrics(desk, timed.seconds)
-    assert timed(None) == 0.5  # type: ignore[arg-type]
+    assert timed.classify(None) == 0.5  # type: ignore[arg-type]
     assert Scrape(metrics.text())("bot_model_inference_seconds_count") == 1
 
 

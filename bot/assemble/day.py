@@ -135,7 +135,7 @@ class _Day:
         plan, clock = self._plan, self._plan.clock
         run = len(records.boots(self._kept)) + 1
         classifier = TimedClassifier(plan.model.classifier)
-        engine = Engine(plan.rules, plan.session, plan.contracts, classifier, run)
+        engine = Engine(plan.rules, plan.session, plan.contracts, classifier.classify, run)
         decoded = [
             records.decode(record.kind, record.body)
             for record in self._kept

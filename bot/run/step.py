@@ -1,14 +1,12 @@
 """One turn of the crank, shared by every mode: think → tell the observers → keep and send."""
 
-import time
 from collections.abc import Callable, Sequence
+from time import perf_counter
 
 from bot.core.commands import Command
 from bot.core.engine import Engine
 from bot.core.events import Event
 from bot.run.ports import Observer, Turn
-
-_SECONDS_PER_NANO = 1e-9
 
 
 class Stepper:
@@ -28,9 +26,9 @@ class Stepper:
 
     def step(self, event: Event, newest: bool) -> None:
         """Handle one event. A stopwatch times the decision: it is measured, never read by it."""
-        began = time.perf_counter_ns()
+        began = perf_counter()
         commands = self.engine.handle(event, newest=newest)
-        seconds = (time.perf_counter_ns() - began) * _SECONDS_PER_NANO
+        seconds = perf_counter() - began
         turn = tuple.__new__(Turn, (event, self.engine.forecast, commands, seconds))
         for observer in self._observers:
             try:

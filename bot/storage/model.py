@@ -248,12 +248,11 @@ def _fast(interpreter: Any, input_index: int, output_index: int) -> Classifier:
     window_in = interpreter.tensor(input_index)()
     value_out = memoryview(interpreter.tensor(output_index)()).cast("B").cast("f")
     invoke: Callable[[], None] = interpreter._interpreter.Invoke  # noqa: SLF001 — see above
-    copy = np.copyto
 
     # The weights lie in the file's bytes, which only the interpreter object keeps alive: without it they are
     # freed, and the answers turn to NaN some time later. A default argument holds it as long as the function.
     def classify(window: Window, _keeps_the_weights: Any = interpreter) -> float:
-        copy(window_in, window)
+        window_in[...] = window
         invoke()
         probability: float = value_out[0]
         return probability

@@ -1,7 +1,7 @@
 """A histogram that costs next to nothing, and a classifier with a stopwatch on it."""
 
 from bisect import bisect_left
-from time import perf_counter_ns
+from time import perf_counter
 
 from bot.core.forecast import Classifier, Window
 from bot.telemetry.catalogue import INFERENCE
@@ -45,14 +45,17 @@ class Buckets:
 
 
 class TimedClassifier:
-    """A classifier with a stopwatch on it: hand it to the engine, and its `seconds` to `Metrics`."""
+    """A classifier with a stopwatch on it: hand `classify` to the engine, and `seconds` to `Metrics`."""
 
     def __init__(self, classifier: Classifier) -> None:
-        self._classifier = classifier
         self.seconds = Buckets(INFERENCE.buckets)
+        observe = self.seconds.observe
 
-    def __call__(self, window: Window) -> float:
-        began = perf_counter_ns()
-        probability = self._classifier(window)
-        self.seconds.observe((perf_counter_ns() - began) * 1e-9)
-        return probability
+        # A plain function: an object that is called costs more than the stopwatch does.
+        def classify(window: Window) -> float:
+            began = perf_counter()
+            probability = classifier(window)
+            observe(perf_counter() - began)
+            return probability
+
+        self.classify: Classifier = classify

@@ -4,7 +4,7 @@ A turn touches plain numbers only; everything that can be read off the bot is re
 and labels stand in `catalogue.py`. This file must never slow, stop or answer a decision.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -56,6 +56,7 @@ class Metrics(Collector):
         self.view = view
         instruments = [state.instrument for state in view.instruments()]
         self.frame_at: Nanos = 0  # when the market socket last spoke
+        self.before_fold: Callable[[], None] = lambda: None  # brings what was only noted so far
         self._values: dict[str, dict[Labels, float]] = {}  # by the metric's name
         self._histograms: dict[str, dict[Labels, Buckets]] = {}
         for metric in names.all_metrics():
@@ -85,7 +86,8 @@ class Metrics(Collector):
         return self._histograms[metric.name][labels]
 
     def fold(self) -> None:
-        """Tidy the histograms; once a second is plenty."""
+        """Take in what was noted and tidy the histograms: once a second is plenty."""
+        self.before_fold()
         for series in self._histograms.values():
             for buckets in series.values():
                 buckets.fold()
@@ -96,6 +98,7 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Family]:
         """prometheus_client asks; the view is read now."""
+        self.fold()
         for metric, labels, value in (*_of_day(self.view.day()), *_of_instruments(self.view.instruments())):
             self._values[metric.name][labels] = value
         self.set(names.FEED_FRAME, self.frame_at / SECOND)
@@ -175,10 +178,13 @@ class _Placed(NamedTuple):
 
 
 class MetricsObserver:
-    """Counts turns. Two or three histogram steps a tick; anything else is rare."""
+    """Counts turns. A tick's turn is only noted, for later: once a second and before a scrape."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        metrics.before_fold = self._read_ticks
+        self._ticks: list[Turn] = []
+        self._note = self._ticks.append
         self._decision = metrics.histogram(names.DECISION).observe
         self._probability = metrics.histogram(names.PROBABILITY).observe
         self._lag = metrics.histogram(names.FEED_LAG).observe
@@ -193,20 +199,26 @@ class MetricsObserver:
 
     def hear(self, turn: Turn) -> None:
         """Note one turn."""
-        event = turn.event
+        event, _, commands, _ = turn
         if type(event) is Tick:
-            self._metrics.frame_at, self._frame_mono = event.at, event.mono
-            self._decision(turn.seconds)
-            if event.exchange_at:
-                self._lag((event.at - event.exchange_at) * 1e-9)
-            forecast = turn.forecast
-            if forecast is not None and forecast.probability is not None:
-                self._probability(forecast.probability)
+            self._note(turn)
         else:
             self._event(event)
-        if turn.commands:
-            for command in turn.commands:
+        if commands:
+            for command in commands:
                 self._command(command, event.mono)
+
+    def _read_ticks(self) -> None:
+        for event, forecast, _, seconds in self._ticks:
+            assert isinstance(event, Tick)
+            self._metrics.frame_at = max(event.at, self._metrics.frame_at)
+            self._frame_mono = max(event.mono, self._frame_mono)
+            self._decision(seconds)
+            if event.exchange_at:
+                self._lag((event.at - event.exchange_at) * 1e-9)
+            if forecast is not None and forecast.probability is not None:
+                self._probability(forecast.probability)
+        self._ticks.clear()
 
     def _event(self, event: Event) -> None:
         metrics = self._metrics
