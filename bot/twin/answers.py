@@ -7,10 +7,12 @@ Json: TypeAlias = dict[str, Any]
 
 
 class Answer(NamedTuple):
-    """What goes back: an HTTP status and the body's JSON."""
+    """What goes back: an HTTP status and the body's JSON; or bytes as they are; or another address."""
 
     body: Json
     status: int = HTTPStatus.OK
+    location: str = ""
+    raw: bytes | None = None
 
 
 class Refused(Exception):
@@ -22,6 +24,7 @@ class Refused(Exception):
         super().__init__(f"{status} {code} {message}")
         self.status, self.code, self.message = status, code, message
         self.path, self.value = path, value
+        self.injected = False  # said because a fault was asked for, not because of what was asked
 
     @property
     def answer(self) -> Answer:

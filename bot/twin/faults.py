@@ -87,7 +87,9 @@ class Faults:
         """Raises Refused when calls are being refused just now."""
         for kind, (status, code, message) in _REFUSALS.items():
             if self.rages(kind, at) and (order or kind is not FaultKind.WRONG_ADDRESS):
-                raise Refused(status, code, message)
+                no = Refused(status, code, message)
+                no.injected = True
+                raise no
 
     def thinned(self, quantity: Quantity, at: Nanos) -> Quantity:
         """The size at the touch that an order meets."""

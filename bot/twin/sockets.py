@@ -6,6 +6,7 @@ frame departs when it is sent, one thing is said at a time, and nothing else bef
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
@@ -75,7 +76,7 @@ class Sockets:
         self._server: Server | None = None
         self._base = ""
 
-    async def start(self, host: str, port: int) -> int:
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen. Returns the port. Raises OSError when it is taken."""
         self._server = await serve(
             self._handle,
@@ -86,10 +87,11 @@ class Sockets:
             ping_interval=PING_SECONDS,
             ping_timeout=None,
             max_size=REQUEST_BYTES_MAX,
+            ssl=tls,
             logger=_log,
         )
         bound = int(next(iter(self._server.sockets)).getsockname()[1])
-        self._base = f"ws://{host}:{bound}"
+        self._base = f"{'wss' if tls else 'ws'}://{host}:{bound}"
         return bound
 
     async def stop(self) -> None:
