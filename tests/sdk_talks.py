@@ -231,6 +231,10 @@ def reads(client):
     report["funds_v3"] = ask(user.get_user_fund_margin_v3).data.available_to_trade.total
     ask(user.get_user_ips)
     report["kill_switch"] = len(ask(user.get_kill_switch).data)
+    switch = [upstox_client.KillSwitchSegmentUpdateRequest(segment="MCX_FO", action="ENABLE")]
+    report["killed"] = [
+        row["segment"] for row in ask(user.update_kill_switch, switch).data if row["kill_switch_enabled"]
+    ]
     report["holidays"] = [str(row._date) for row in ask(times.get_holidays).data]
     ask(times.get_holiday, "2026-10-02")
     report["timings"] = {

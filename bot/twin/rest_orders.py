@@ -72,7 +72,9 @@ async def exit_positions(call: Call) -> Answer:
     floor.stir()
     _raise_refusal(replies[0])
     ids = [reply.order_id for reply in replies]
-    return success({"order_ids": ids}, summary={"total": len(ids), "success": len(ids), "error": 0})
+    return success(
+        {"order_ids": ids}, errors=[], summary={"total": len(ids), "success": len(ids), "error": 0}
+    )
 
 
 # ---- the calls ---------------------------------------------------------------------------------------
