@@ -7,12 +7,13 @@ Json: TypeAlias = dict[str, Any]
 
 
 class Answer(NamedTuple):
-    """What goes back: an HTTP status and the body's JSON; or bytes as they are; or another address."""
+    """What goes back: an HTTP status and the body's JSON; or bytes of some kind; or another address."""
 
     body: Json
     status: int = HTTPStatus.OK
     location: str = ""
     raw: bytes | None = None
+    kind: str = "application/json"
 
 
 class Refused(Exception):
@@ -28,7 +29,10 @@ class Refused(Exception):
 
     @property
     def answer(self) -> Answer:
-        """The error envelope: no `data`, and each field in both casings."""
+        """The error envelope: no `data`, and each field in both casings. No code: a proxy's page."""
+        if not self.code:
+            page = f"<!DOCTYPE html><html><title>Access denied</title><body>{self.message}</body></html>"
+            return Answer({}, self.status, raw=page.encode(), kind="text/html")
         error = {
             "errorCode": self.code,
             "message": self.message,

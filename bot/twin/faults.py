@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from datetime import date, time
 from enum import StrEnum
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from bot.core.events import Act
 from bot.core.units import Nanos, Quantity, ist_nanos
+from bot.twin.access import Stream
 from bot.twin.answers import Refused
 
 
@@ -20,6 +21,8 @@ class FaultKind(StrEnum):
     DROP_MARKET = "drop_market"  # the market sockets end without a close frame (1006)
     DROP_PORTFOLIO = "drop_portfolio"
     STALL_MARKET = "stall_market"  # the market sockets open now say nothing for `seconds`; pongs go on
+    HALF_OPEN_MARKET = "half_open_market"  # the market sockets open now answer nothing any more, not even
+    HALF_OPEN_PORTFOLIO = "half_open_portfolio"  # pings, and never end: the wall clock only
     REFUSE_HANDSHAKE = "refuse_handshake"  # for `seconds` every WebSocket handshake ends with 403 (§8.1)
     REJECT = "reject"  # the next `act` is taken, then refused downstream with `message`
     LOSE_REPLY = "lose_reply"  # the next order call is done, then its connection breaks
@@ -27,6 +30,7 @@ class FaultKind(StrEnum):
     SLOW_REPLY = "slow_reply"  # the next order call is done at once and answered `seconds` late
     THIN_BOOK = "thin_book"  # for `seconds` an order meets at most `quantity` a message: part fills
     UNAUTHORIZED = "unauthorized"  # for `seconds` every call ends with 401
+    BLOCKED = "blocked"  # …with 403 and the page of a proxy, which is HTML (§8.18)
     TOO_MANY = "too_many"  # …with 429
     WRONG_ADDRESS = "wrong_address"  # order calls end with 403 UDAPI1154
 
@@ -42,9 +46,17 @@ class Fault(NamedTuple):
     quantity: Quantity = 0
 
 
+STREAM_OF: Final = {
+    FaultKind.DROP_MARKET: Stream.MARKET,
+    FaultKind.HALF_OPEN_MARKET: Stream.MARKET,
+    FaultKind.STALL_MARKET: Stream.MARKET,
+    FaultKind.DROP_PORTFOLIO: Stream.PORTFOLIO,
+    FaultKind.HALF_OPEN_PORTFOLIO: Stream.PORTFOLIO,
+}
 _OF_THE_NEXT_CALL = frozenset({FaultKind.LOSE_REPLY, FaultKind.LATE_ACCEPTANCE, FaultKind.SLOW_REPLY})
 _REFUSALS = {
     FaultKind.UNAUTHORIZED: (HTTPStatus.UNAUTHORIZED, "UDAPI100050", "Invalid token used to access API"),
+    FaultKind.BLOCKED: (HTTPStatus.FORBIDDEN, "", "error code: 1010"),
     FaultKind.TOO_MANY: (HTTPStatus.TOO_MANY_REQUESTS, "UDAPI10005", "Too Many Request Sent"),
     FaultKind.WRONG_ADDRESS: (
         HTTPStatus.FORBIDDEN,
@@ -82,6 +94,10 @@ class Faults:
     def rages(self, kind: FaultKind, at: Nanos) -> bool:
         """Is a fault that lasts a while under way?"""
         return at < self._until.get(kind, 0)
+
+    def raging(self, at: Nanos) -> list[FaultKind]:
+        """All that are."""
+        return [kind for kind in FaultKind if self.rages(kind, at)]
 
     def check(self, at: Nanos, *, order: bool) -> None:
         """Raises Refused when calls are being refused just now."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
-from bot.core.calendar import Calendar, Entry
+from bot.core.calendar import Calendar, Entry, Kind
 from bot.core.session import fo_close_on
 from bot.core.units import IST, MILLISECOND, SECOND, Nanos, ist, ist_nanos
 
@@ -128,7 +128,11 @@ def next_expiry(at: Nanos) -> Nanos:
 
 def holiday_rows(calendar: Calendar, year: int) -> list[dict[str, Any]]:
     """A year's days that are not like any other, as the broker's holiday list has them (upstox §6.3)."""
-    return [_holiday(entry) for day, entry in sorted(calendar.entries.items()) if day.year == year]
+    return [
+        _holiday(entry)
+        for day, entry in sorted(calendar.entries.items())
+        if day.year == year and entry.kind is not Kind.REGULAR
+    ]
 
 
 def _holiday(entry: Entry) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from bot.twin import rest_account, rest_login, rest_orders, rest_quotes, rest_re
 from bot.twin.access import Stream
 from bot.twin.answers import Answer, Refused, success
 from bot.twin.calls import Call, Handler
+from bot.twin.control import Inject, control_routes
 from bot.twin.floor import Floor
 from bot.twin.gate import CALL
 
@@ -79,9 +80,10 @@ OPEN_CALLS: Final[tuple[tuple[str, str, Handler], ...]] = (
 AddressOf = Callable[[Stream, frozenset[str]], str]  # makes a single-use WebSocket address
 
 
-def rest_app(floor: Floor, address_of: AddressOf) -> Starlette:
-    """The application. `address_of` knows where the WebSockets are."""
+def rest_app(floor: Floor, address_of: AddressOf, inject: Inject) -> Starlette:
+    """The application. `address_of` knows where the WebSockets are, `inject` lets a fault happen."""
     routes = [
+        *control_routes(floor, inject),
         *(_route(floor, *row, order=True) for row in ORDER_CALLS),
         *(_route(floor, *row, order=False) for row in OTHER_CALLS),
         *(_route(floor, *row, order=False, guarded=False) for row in OPEN_CALLS),
@@ -158,9 +160,8 @@ def _entry(floor: Floor, stream: Stream, address_of: AddressOf) -> Callable[[Req
 def _response(answer: Answer) -> Response:
     if answer.location:
         return Response(status_code=answer.status, headers={"Location": answer.location})
-    if answer.raw is not None:
-        return Response(answer.raw, answer.status, media_type="application/gzip")
-    return Response(orjson.dumps(answer.body), answer.status, media_type="application/json")
+    content = orjson.dumps(answer.body) if answer.raw is None else answer.raw
+    return Response(content, answer.status, media_type=answer.kind)
 
 
 async def _not_found(_: Request, __: Exception) -> Response:

@@ -138,7 +138,7 @@ async def instrument_master(call: Call) -> Answer:
     master = call.floor.listings.master(call.path["name"])
     if master is None:
         raise Refused(HTTPStatus.NOT_FOUND, "UDAPI100060", "Resource not Found")
-    return Answer({}, raw=master)
+    return Answer({}, raw=master, kind="application/gzip")
 
 
 async def option_contracts(call: Call) -> Answer:

@@ -16,12 +16,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bot.core.rules import Contract
 from bot.core.units import SECOND, InstrumentKey, Nanos
+from bot.run.live import WallClock
 from bot.run.ports import Clock
 from bot.sim.exchange import SimExchange
 from bot.sim.orders import ExchangeRules, OrderRow
 from bot.twin import rows
 from bot.twin.access import Stream
-from bot.twin.faults import Fault, FaultKind, Faults
+from bot.twin.faults import STREAM_OF, Fault, FaultKind, Faults
 from bot.twin.floor import Floor
 from bot.twin.gate import Gate
 from bot.twin.hours import Hours
@@ -115,7 +116,7 @@ class Twin:
         except OSError:
             bound.close()
             raise
-        gate = Gate(rest_app(self._floor, self._sockets.address), self._clock, self._hang_up)
+        gate = Gate(rest_app(self._floor, self._sockets.address, self.inject), self._clock, self._hang_up)
         config = uvicorn.Config(
             gate,
             interface="asgi3",
@@ -185,9 +186,13 @@ class Twin:
         until = now + round(fault.seconds * SECOND)
         match fault.kind:
             case FaultKind.DROP_MARKET | FaultKind.DROP_PORTFOLIO:
-                stream = Stream.MARKET if fault.kind is FaultKind.DROP_MARKET else Stream.PORTFOLIO
                 async with self._sockets.turn:
-                    await self._sockets.drop(stream)
+                    await self._sockets.drop(STREAM_OF[fault.kind])
+            case FaultKind.HALF_OPEN_MARKET | FaultKind.HALF_OPEN_PORTFOLIO:
+                # Nobody can count what is lost on such a line: in lockstep time would stop for ever.
+                assert isinstance(self._clock, WallClock), "a half-open socket needs the wall clock"
+                async with self._sockets.turn:
+                    self._sockets.deafen(STREAM_OF[fault.kind])
             case FaultKind.STALL_MARKET:
                 self._sockets.stall(until)
             case FaultKind.REJECT:

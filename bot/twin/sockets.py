@@ -73,6 +73,7 @@ class Sockets:
         self._floor, self._clock = floor, floor.clock
         self._tickets: dict[ServerConnection, Ticket] = {}
         self._wanted: dict[InstrumentKey, Wanted] = {}
+        self._deaf: list[ServerConnection] = []  # half open, until the twin stops
         self._server: Server | None = None
         self._base = ""
 
@@ -102,6 +103,8 @@ class Sockets:
         for link in self.links:
             link.unheard = 0
             link.connection.transport.abort()
+        for connection in self._deaf:
+            connection.transport.abort()
         await self._server.wait_closed()
 
     def address(self, stream: Stream, types: frozenset[str]) -> str:
@@ -157,6 +160,19 @@ class Sockets:
             link.connection.transport.abort()
         self._index()
         await self._clock.quiet()
+
+    def deafen(self, stream: Stream) -> None:
+        """The connections of one kind are half open from now on: nothing is read, answered, said or ended.
+
+        For the wall clock: nobody could count what is lost on such a line.
+        """
+        for link in self._of(stream):
+            self.links.remove(link)
+            self._deaf.append(link.connection)
+            link.connection.transport.pause_reading()
+            if link.connection.keepalive_task is not None:
+                link.connection.keepalive_task.cancel()
+        self._index()
 
     def stall(self, until: Nanos) -> None:
         """The market links of now say nothing until then. Their pongs go on; a new link is not affected."""
