@@ -1,4 +1,4 @@
-"""A client nobody here wrote, upstox-python-sdk, works against the twin with nothing changed but addresses."""
+"""A client nobody here wrote, upstox-python-sdk, works against the twin; only its addresses are changed."""
 
 import asyncio
 import json
