@@ -24,6 +24,7 @@ class FaultKind(StrEnum):
     HALF_OPEN_MARKET = "half_open_market"  # the market sockets open now answer nothing any more, not even
     HALF_OPEN_PORTFOLIO = "half_open_portfolio"  # pings, and never end: the wall clock only
     REFUSE_HANDSHAKE = "refuse_handshake"  # for `seconds` every WebSocket handshake ends with 403 (§8.1)
+    REDIRECT_HANDSHAKE = "redirect_handshake"  # the next handshake is sent on (307) to another address
     REJECT = "reject"  # the next `act` is taken, then refused downstream with `message`
     LOSE_REPLY = "lose_reply"  # the next order call is done, then its connection breaks
     LATE_ACCEPTANCE = "late_acceptance"  # the next order call reaches the broker `seconds` late
@@ -74,10 +75,13 @@ class Faults:
         self._next: list[Fault] = []
         self._until: dict[FaultKind, Nanos] = {}
         self._thin: Quantity = 0
+        self._redirects = 0
 
     def arm(self, fault: Fault, until: Nanos) -> None:
         """Keep in mind what befalls the next call, or every call until `until`."""
-        if fault.kind in _OF_THE_NEXT_CALL:
+        if fault.kind is FaultKind.REDIRECT_HANDSHAKE:
+            self._redirects += 1
+        elif fault.kind in _OF_THE_NEXT_CALL:
             self._next.append(fault)
         else:
             self._until[fault.kind] = until
@@ -90,6 +94,11 @@ class Faults:
                 self._next.remove(fault)
                 return fault
         return None
+
+    def on_handshake(self) -> bool:
+        """Is this handshake to be sent on to another address? Used up by asking."""
+        asked, self._redirects = self._redirects, max(self._redirects - 1, 0)
+        return asked > 0
 
     def rages(self, kind: FaultKind, at: Nanos) -> bool:
         """Is a fault that lasts a while under way?"""

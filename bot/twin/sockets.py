@@ -228,8 +228,13 @@ class Sockets:
             if parts.path in ENTRY_PATHS:
                 uri = self._redirect(ENTRY_PATHS[parts.path], query, request.headers.get("Authorization", ""))
                 return _reply(Answer({}, HTTPStatus.TEMPORARY_REDIRECT), Location=uri)
-            self._tickets[connection] = self._ticket(parts.path, query.get("code", ""))
+            ticket = self._ticket(parts.path, query.get("code", ""))
+            if self._floor.faults.on_handshake():
+                uri = self.address(ticket.stream, ticket.update_types)
+                return _reply(Answer({}, HTTPStatus.TEMPORARY_REDIRECT), Location=uri)
+            self._tickets[connection] = ticket
         except Refused as no:
+            self._floor.note(no)
             return _reply(no.answer)
         return None
 
@@ -244,8 +249,10 @@ class Sockets:
         if stream is None:
             raise Refused(HTTPStatus.NOT_FOUND, "UDAPI100060", "Resource not Found")
         ticket = self._floor.access.redeem(stream, code, now)
-        if ticket is None or self._floor.faults.rages(FaultKind.REFUSE_HANDSHAKE, now):
-            raise Refused(HTTPStatus.FORBIDDEN, "UDAPI100050", "Invalid token used to access API")
+        no = Refused(HTTPStatus.FORBIDDEN, "UDAPI100050", "Invalid token used to access API")
+        no.injected = self._floor.faults.rages(FaultKind.REFUSE_HANDSHAKE, now)
+        if ticket is None or no.injected:
+            raise no
         return ticket
 
     async def _handle(self, connection: ServerConnection) -> None:

@@ -1,0 +1,187 @@
+"""Stall, drop, half-open, 401, 403, 307: the bot's feed against the twin, each to its state and in its time.
+
+Real sockets, the wall clock at twenty times its speed; all times are the clock's. Documented (reconnect.py,
+upstox §3.9, §8): suspect within 5 s, a new attempt within 15 s, back within 5 s of the server.
+"""
+
+import asyncio
+import random
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from bot.core.events import FeedDown, FeedUp, Tick
+from bot.core.units import SECOND
+from bot.twin.faults import Fault, FaultKind
+from bot.upstox.auth import Token
+from bot.upstox.feed import MarketFeed
+from bot.upstox.line import Access
+from bot.upstox.reconnect import State
+from bot.upstox.rest import Hosts, UpstoxRest
+from bot.upstox.wire_market import MarketDecoder
+from tests.conftest import KEY
+from tests.twin_client import Stranger, playing, steady
+
+SPEED = 20.0
+SLACK = 1.0  # seconds of the clock: fifty milliseconds of ours, on a machine with other things to do
+CLOSE_AND_REST = 1.0  # a goodbye nobody answers, and the first rest
+
+
+@dataclass
+class Watched:
+    """The bot's feed under watch: what it put into its sink, and when its state changed."""
+
+    stranger: Stranger
+    rest: UpstoxRest
+    feed: MarketFeed
+    token: Token
+    events: list = field(default_factory=list)
+    states: list = field(default_factory=list)  # (seconds, state), each change
+
+    def now(self) -> float:
+        return self.stranger.clock.monotonic() / SECOND
+
+    async def look(self) -> None:
+        """Note each change of state, often."""
+        while True:
+            if not self.states or self.states[-1][1] is not self.feed.state:
+                self.states.append((self.now(), self.feed.state))
+            await asyncio.sleep(0.001)
+
+    async def inject(self, kind: FaultKind, seconds: float = 0.0) -> float:
+        """The fault happens; when."""
+        at = self.now()
+        await self.stranger.twin.inject(Fault(0, kind, seconds=seconds))
+        return at
+
+    async def until(self, done, seconds: float = 60.0) -> None:
+        end = self.now() + seconds
+        while not done():
+            assert self.now() < end, f"it never came to be: {self.states} {self.feed.last_failure}"
+            await asyncio.sleep(0.001)
+
+    async def reached(self, state: State, since: float) -> float:
+        """Seconds from `since` until it came to `state`."""
+        await self.until(lambda: any(at >= since and one is state for at, one in self.states))
+        return next(at for at, one in self.states if at >= since and one is state) - since
+
+    async def ticking(self, since: float) -> float:
+        """Seconds from `since` until a tick came (again)."""
+        await self.until(lambda: any(self.of(Tick, since)))
+        return self.of(Tick, since)[0].mono / SECOND - since
+
+    def of(self, kind: type, since: float = 0.0) -> list:
+        return [event for event in self.events if isinstance(event, kind) and event.mono / SECOND >= since]
+
+
+@asynccontextmanager
+async def watching():
+    async with playing(steady(), speed=SPEED) as stranger:
+        url = stranger.twin.addresses.rest
+        token = Token(stranger.twin.token)
+        rest = UpstoxRest(stranger.clock, token, Hosts(url, url))
+        events: list = []
+        feed = MarketFeed(
+            stranger.clock, events.append, rest.authorize_market, MarketDecoder([KEY]), [KEY],
+            jitter=random.Random(1).random,
+        )  # fmt: skip
+        feed.arm(True)
+        watched = Watched(stranger, rest, feed, token, events)
+        tasks = [asyncio.create_task(feed.run()), asyncio.create_task(watched.look())]
+        try:
+            await watched.ticking(0.0)
+            yield watched
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            await rest.aclose()
+
+
+async def test_a_stall_is_suspected_within_5_s_left_within_15_s_and_over_5_s_later():
+    """The peer answers pings and says nothing: only another connection helps."""
+    async with watching() as bot:
+        since = await bot.inject(FaultKind.STALL_MARKET, seconds=120)
+        assert await bot.reached(State.SUSPECT, since) <= 5 + SLACK
+        assert await bot.reached(State.AUTHORIZING, since) <= 15 + SLACK
+        assert [event.reason for event in bot.of(FeedDown)] == ["stall"]
+        assert await bot.ticking(since + 5) <= 15 + SLACK
+
+
+async def test_a_drop_is_seen_at_once_and_over_within_5_s():
+    async with watching() as bot:
+        since = await bot.inject(FaultKind.DROP_MARKET)
+        assert await bot.reached(State.AUTHORIZING, since) <= CLOSE_AND_REST + SLACK
+        assert [event.reason for event in bot.of(FeedDown)] == ["close"]
+        assert await bot.ticking(since + 0.5) <= 5 + SLACK
+
+
+async def test_a_half_open_socket_is_suspected_within_5_s_and_left_sooner_than_a_stall():
+    """No pong within 3 s of the doubt: nobody is there."""
+    async with watching() as bot:
+        since = await bot.inject(FaultKind.HALF_OPEN_MARKET)
+        assert await bot.reached(State.SUSPECT, since) <= 5 + SLACK
+        assert await bot.reached(State.AUTHORIZING, since) <= 8 + CLOSE_AND_REST + SLACK
+        assert [event.reason for event in bot.of(FeedDown)] == ["stall"]
+        assert await bot.ticking(since + 6) <= 8 + SLACK
+        assert len(bot.of(FeedUp)) == 2
+
+
+async def test_a_401_is_a_state_that_only_a_new_token_ends():
+    async with watching() as bot:
+        since = await bot.inject(FaultKind.DROP_MARKET)
+        bot.token.replace("dead")
+        assert await bot.reached(State.AUTH_REQUIRED, since) <= CLOSE_AND_REST + SLACK
+        assert bot.of(FeedDown)[-1].reason == "auth"
+        assert bot.rest.reads_access is Access.AUTH_REQUIRED
+        bot.token.replace(bot.stranger.twin.token)
+        renewed = bot.now()
+        assert await bot.ticking(renewed) <= 30 + SLACK  # asked again after 30 s (reconnect.py)
+        assert bot.rest.reads_access is Access.OK
+
+
+@pytest.mark.parametrize("kind", [FaultKind.REFUSE_HANDSHAKE, FaultKind.BLOCKED])
+async def test_a_403_is_tried_again_slowly_and_over_when_it_is(kind):
+    """Of the handshake after a good authorize (upstox §8.1), and of a proxy's page (§8.18)."""
+    async with watching() as bot:
+        await bot.inject(kind, seconds=8)
+        since = await bot.inject(FaultKind.DROP_MARKET)
+        await bot.reached(State.RESTING, since)
+        await bot.until(lambda: "403" in bot.feed.last_failure)
+        attempts = [at for at, state in bot.states if at >= since and state is State.AUTHORIZING]
+        assert await bot.ticking(since + 8) <= 30 + SLACK
+        later = [at for at, state in bot.states if at >= since and state is State.AUTHORIZING]
+        assert 2 <= len(later) <= 6  # not a storm
+        assert later[len(attempts)] - attempts[-1] >= 2.5 - SLACK  # half of 5 s is the least
+
+
+async def test_a_307_is_followed_to_the_other_address_without_a_loss():
+    """The address that authorize gave leads on (upstox §3.1, §8.12): one drop, one connection again."""
+    async with watching() as bot:
+        await bot.inject(FaultKind.REDIRECT_HANDSHAKE)
+        since = await bot.inject(FaultKind.DROP_MARKET)
+        assert await bot.ticking(since + 0.5) <= 5 + SLACK
+        assert [event.reason for event in bot.of(FeedDown)] == ["close"]
+        assert len(bot.of(FeedUp)) == 2
+        assert not bot.stranger.twin.refused
+
+
+async def test_an_entry_address_asks_for_a_token_on_the_line_itself_and_the_bot_says_that_it_lacks_one():
+    """Why the bot authorizes and does not dial an entry address: 401, a state of authority, no storm."""
+    async with playing(steady(), speed=SPEED) as stranger:
+        events: list = []
+
+        async def address() -> str:
+            return f"{stranger.twin.addresses.streams}/v3/feed/market-data-feed"
+
+        decoder, jitter = MarketDecoder([KEY]), random.Random(1).random
+        feed = MarketFeed(stranger.clock, events.append, address, decoder, [KEY], jitter=jitter)
+        task = asyncio.create_task(feed.run())
+        async with asyncio.timeout(5):
+            while feed.state is not State.AUTH_REQUIRED:
+                await asyncio.sleep(0.001)
+        task.cancel()
+        await asyncio.wait({task})
+        assert not [event for event in events if isinstance(event, FeedUp)]
+        assert stranger.twin.refused == {"UDAPI100050": 1}
