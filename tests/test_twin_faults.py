@@ -1,4 +1,4 @@
-"""Things go wrong at the twin on command: by a script, whose mistakes are named, or at its control address."""
+"""Things go wrong at the twin on command: by a script whose mistakes are named, or at its control address."""
 
 import pytest
 from websockets.exceptions import ConnectionClosed
