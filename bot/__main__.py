@@ -104,10 +104,12 @@ def twin(
 ) -> None:
     """Serve the twin: Upstox on the wire, on loopback, for any Upstox client.
 
-    Things go wrong on command: by --script, or at any time by POST /twin/faults, in the same words without
-    the time. What can: drop market · drop portfolio · stall market 20s · half open market · refuse handshake
-    20s · reject modify "RMS:text" · lose reply place · late acceptance 8s · slow reply 3s ·
-    thin book 5m 65 · unauthorized 1m · blocked 1m · too many 10s · wrong address 1m.
+    Things go wrong on command: by --script, or at any time by POST /twin/faults (the same words, no time):
+
+    drop market, drop portfolio, half open market, half open portfolio, stall market 20s,
+    refuse handshake 20s, redirect handshake, reject modify "RMS:text", lose reply place,
+    late acceptance 8s, slow reply cancel 3s, thin book 5m 65, unauthorized 1m, blocked 1m,
+    too many 10s, wrong address 1m.
     """
     from bot.assemble.market import DemoRefused
     from bot.assemble.twin import serve_twin

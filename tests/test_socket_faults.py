@@ -6,6 +6,7 @@ upstox §3.9, §8): suspect within 5 s, a new attempt within 15 s, back within 5
 
 import asyncio
 import random
+import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ import pytest
 from bot.core.events import FeedDown, FeedUp, Tick
 from bot.core.units import SECOND
 from bot.twin.faults import Fault, FaultKind
+from bot.twin.tls import Certificate, make_certificate
 from bot.upstox.auth import Token
 from bot.upstox.feed import MarketFeed
 from bot.upstox.line import Access
@@ -76,15 +78,16 @@ class Watched:
 
 
 @asynccontextmanager
-async def watching():
-    async with playing(steady(), speed=SPEED) as stranger:
+async def watching(tls: Certificate | None = None):
+    trust = ssl.create_default_context(cadata=tls.authority_pem.decode()) if tls else None
+    async with playing(steady(), speed=SPEED, tls=tls) as stranger:
         url = stranger.twin.addresses.rest
         token = Token(stranger.twin.token)
-        rest = UpstoxRest(stranger.clock, token, Hosts(url, url))
+        rest = UpstoxRest(stranger.clock, token, Hosts(url, url), trust=trust)
         events: list = []
         feed = MarketFeed(
             stranger.clock, events.append, rest.authorize_market, MarketDecoder([KEY]), [KEY],
-            jitter=random.Random(1).random,
+            jitter=random.Random(1).random, trust=trust,
         )  # fmt: skip
         feed.arm(True)
         watched = Watched(stranger, rest, feed, token, events)
@@ -115,6 +118,14 @@ async def test_a_drop_is_seen_at_once_and_over_within_5_s():
         assert await bot.reached(State.AUTHORIZING, since) <= CLOSE_AND_REST + SLACK
         assert [event.reason for event in bot.of(FeedDown)] == ["close"]
         assert await bot.ticking(since + 0.5) <= 5 + SLACK
+
+
+async def test_over_tls_it_is_the_same():
+    """The bot trusts the twin's own authority and nobody else's."""
+    async with watching(make_certificate()) as bot:
+        since = await bot.inject(FaultKind.DROP_MARKET)
+        assert await bot.ticking(since + 0.5) <= 5 + SLACK
+        assert bot.stranger.twin.addresses.streams.startswith("wss://")
 
 
 async def test_a_half_open_socket_is_suspected_within_5_s_and_left_sooner_than_a_stall():

@@ -91,6 +91,7 @@ async def test_the_control_address_makes_things_go_wrong_and_tells_what_rages():
         async with stranger.market(KEY) as socket:
             await frame(socket)
             answer = await http.post("/twin/faults", content="unauthorized 60s\ndrop market\n")
+            assert answer.json()["happened"] == ["unauthorized", "drop market"]
             assert answer.json()["raging"] == ["unauthorized"]
             with pytest.raises(ConnectionClosed):
                 await frames_until_silence(socket, 5)

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bot.twin.faults import Fault
+from bot.twin.faults import Fault, FaultKind
 from bot.twin.floor import Floor
 from bot.twin.script import ScriptRefused, read_commands
 
@@ -38,20 +38,25 @@ def control_routes(floor: Floor, inject: Inject) -> list[Route]:
             return _said({"problems": ["only this machine, and no web page"]}, HTTPStatus.FORBIDDEN)
         try:
             text = (await request.body()).decode(errors="replace")
-            for fault in read_commands(text, floor.clock.now()):
+            faults = read_commands(text, floor.clock.now())
+            for fault in faults:
                 await inject(fault)
         except ScriptRefused as refused:
             return _said({"problems": refused.problems}, HTTPStatus.BAD_REQUEST)
-        return _said(_state(floor))
+        return _said({"happened": [_words(fault.kind) for fault in faults]} | _state(floor))
 
     return [Route(PATH, show, methods=["GET"]), Route(PATH, command, methods=["POST"])]
 
 
 def _state(floor: Floor) -> dict[str, Any]:
     return {
-        "raging": [kind.value.replace("_", " ") for kind in floor.faults.raging(floor.clock.now())],
+        "raging": [_words(kind) for kind in floor.faults.raging(floor.clock.now())],
         "refused": dict(floor.refused),
     }
+
+
+def _words(kind: FaultKind) -> str:
+    return kind.value.replace("_", " ")
 
 
 def _ours(request: Request) -> bool:
