@@ -140,8 +140,8 @@ async def test_a_proxy_in_the_way_answers_with_a_page():
 
 
 async def test_a_script_is_played_on_the_twins_clock():
-    script = read_script("09:15:40 too many 30s", "s", DAY)
+    script = read_script("09:16:10 too many 30s", "s", DAY)
     async with playing(faults=script) as stranger:
         assert (await stranger.http.get("/v2/user/profile")).status_code == 200
-        await stranger.clock.sleep_until(at("09:15:40") + SECOND // 2)
+        await stranger.clock.sleep_until(at("09:16:10") + SECOND // 2)
         assert (await stranger.http.get("/v2/user/profile")).status_code == 429

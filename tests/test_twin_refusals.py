@@ -145,13 +145,10 @@ async def test_what_is_just_inside_is_taken(what, price, key, changes, status):
 
 
 async def test_intraday_entries_end_late_in_the_day():
-    until = ExchangeRules(intraday_entries_until=at("09:15:30"))
-    async with playing(rules=until) as twin:
-        await twin.status(await twin.placed(product="I"), "complete")
-        await twin.clock.sleep_until(at("09:15:31"))
-        row = await twin.status(await twin.placed(product="I", tag="t2"), "rejected")
+    async with playing(starts="15:12:00") as twin:
+        row = await twin.status(await twin.placed(product="I"), "rejected")
         assert "intraday" in row["status_message"]
-        await twin.status(await twin.placed(**sell(299.8), product="I", tag="t3"), "complete")
+        await twin.status(await twin.placed(product="D", tag="t2"), "complete")
 
 
 async def test_a_second_sell_beyond_the_position_is_a_short_refused_in_a_small_account_only():
@@ -167,7 +164,7 @@ async def test_a_resting_stop_dies_when_it_triggers_outside_the_band():
 
     def falling():
         for event in steady(price=300_00):
-            if event.at >= at("09:15:40"):
+            if event.at >= at("09:16:10"):
                 move = event.what._replace(ltp=209_00, bid=208_80, ask=209_20)
                 event = event._replace(what=move)
             yield event
@@ -176,7 +173,7 @@ async def test_a_resting_stop_dies_when_it_triggers_outside_the_band():
         await twin.pause(0.5)
         deep = await twin.placed(**stop(170.0, 210.0))  # 170 < 60 % of 300
         await twin.status(deep, "trigger pending")
-        await twin.clock.sleep_until(at("09:15:41"))
+        await twin.clock.sleep_until(at("09:16:11"))
         assert "LPP" in (await twin.status(deep, "rejected"))["status_message"]
 
 
