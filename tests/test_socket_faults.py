@@ -1,8 +1,8 @@
 """Stall, drop, half-open, 401, 403, 307: the bot's feed against the twin, each to its state and in its time.
 
 Real sockets. In lockstep, where times are exact; a half-open socket, which lockstep cannot have, and TLS on
-the wall clock, faster than life. Documented (reconnect.py, upstox §3.9, §8): suspect within 5 s, a new attempt
-within 15 s, back within 5 s of the server.
+the wall clock, faster than life. Documented (reconnect.py, upstox §3.9, §8): suspect within 5 s, a new
+attempt within 15 s, back within 5 s of the server.
 """
 
 import asyncio

@@ -49,7 +49,8 @@ class Addresses(NamedTuple):
 
 
 class Twin:
-    """`market` must be in order of time. `faults` lie on the clock; those of the past are skipped.
+    """`market` must be in order of time. `faults` lie on the clock; those of the past are skipped. `holidays`
+    are rows as the broker lists them; with `tls` both listeners speak it; `app` is who may log in.
 
     `start` listens, `run` plays the market until the close, `stop` hangs up. Reads and order calls work from
     `start` on; what becomes of orders is told while `run` runs.
