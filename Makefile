@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TRAIN := .venv-train
+SDK := .venv-sdk
 
-.PHONY: help env demo test test-components lint proto lock bench train-env clean
+.PHONY: help env demo test test-components lint proto lock bench train-env sdk-env clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -25,6 +26,7 @@ test: env lint ## lint, types, and every test that needs no special component
 	$(BIN)/python -m pytest -q -m "not component"
 
 test-components: env ## the tests that need heavy real components; they skip loudly where one is missing
+	@$(MAKE) sdk-env || echo "The official Upstox client is not to be had: its test will be skipped."
 	$(BIN)/python -m pytest -q -m component
 
 lint: env
@@ -41,6 +43,8 @@ lock: env ## write the lock files anew
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-run.lock
+	echo upstox-python-sdk==2.30.0 | $(BIN)/uv pip compile - --universal --python-version 3.11 --no-emit-package uuid \
+		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-sdk.lock
 
 bench: env ## the decision path against bare parse and bare inference; memory and seconds to ready
 	$(BIN)/python -m benchmarks.decision_path
@@ -54,5 +58,13 @@ $(TRAIN)/.ready: requirements-train.lock
 	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# Without its dependency list: that also names `uuid`, a package of Python 2. What it imports is in the lock.
+sdk-env: $(SDK)/.ready ## the official Upstox client in .venv-sdk/, which the twin is held against
+
+$(SDK)/.ready: requirements-sdk.lock
+	$(PYTHON) -m venv $(SDK)
+	$(SDK)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-sdk.lock
+	@touch $@
+
 clean: ## remove environments and caches
-	rm -rf $(VENV) $(TRAIN) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRAIN) $(SDK) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -94,13 +94,37 @@ def twin(
     seed: Annotated[int, typer.Option(help="Of the synthetic market.")] = 7,
     speed: Annotated[float, typer.Option(min=0.1, max=30, help="Times real time.")] = 1.0,
     at: Annotated[str, typer.Option(help="Wall time in India at which the twin's clock starts.")] = "09:15",
+    script: Annotated[
+        Path | None,
+        typer.Option(help="Faults, a line each: `09:30:00 drop market`, `10:15 stall market 20s`."),
+    ] = None,
+    tls: Annotated[
+        Path | None, typer.Option(help="Speak TLS; the authority to trust is written into this file.")
+    ] = None,
 ) -> None:
-    """Serve the twin: Upstox on the wire, on loopback, for any Upstox client."""
+    """Serve the twin: Upstox on the wire, on loopback, for any Upstox client.
+
+    Things go wrong on command: by --script, or at any time by POST /twin/faults (the same words, no time):
+
+    drop market, drop portfolio, half open market, half open portfolio, stall market 20s,
+    refuse handshake 20s, redirect handshake, reject modify "RMS:text", lose reply place,
+    late acceptance 8s, slow reply cancel 3s, thin book 5m 65, unauthorized 1m, blocked 1m,
+    too many 10s, wrong address 1m.
+    """
     from bot.assemble.market import DemoRefused
     from bot.assemble.twin import serve_twin
 
     try:
-        serve_twin(tuple(files or ()), port=port, seed=seed, speed=speed, at=at, console=Console())
+        serve_twin(
+            tuple(files or ()),
+            port=port,
+            seed=seed,
+            speed=speed,
+            at=at,
+            console=Console(),
+            script=script,
+            tls=tls,
+        )
     except DemoRefused as refused:
         refuse(refused.problems)
 

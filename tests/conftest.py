@@ -4,10 +4,15 @@ from datetime import date, time
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from bot.core.rules import Contract
 from bot.core.session import Session
 from bot.core.units import SECOND, ist_nanos
+
+# How long an example takes is a machine's business, not a property.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 DAY = date(2026, 9, 16)
 KEY = "NSE_FO|45450"

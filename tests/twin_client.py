@@ -26,7 +26,9 @@ CONTRACT = Contract(
 )
 
 
-def steady(since: str = "09:14:50", price: int = 300_00, *, every: float = 0.25) -> Iterator[MarketEvent]:
+def steady(
+    since: str = "09:14:50", price: int = 300_00, *, every: float = 0.25, key: str = KEY
+) -> Iterator[MarketEvent]:
     """Ten minutes of a price that swings by a tick; from the open on quoted 20 paise wide, 10 lots deep."""
     start, volume = at(since), 0
     for step in range(round(600 / every)):
@@ -37,7 +39,7 @@ def steady(since: str = "09:14:50", price: int = 300_00, *, every: float = 0.25)
             volume += LOT
             ltp, size = price - step % 2 * TICK, (10 + step % 3) * LOT
             move = MarketMove(now, ltp, LOT, now, price - 20, price, size, size, volume)
-        yield MarketEvent(now, KEY, move)
+        yield MarketEvent(now, key, move)
 
 
 @asynccontextmanager
@@ -47,7 +49,8 @@ async def playing(
     """A twin whose clock shows `starts` and runs `speed` times as fast, playing, and a client of it."""
     clock = WallClock(starts_at=at(starts), speed=speed)
     more = {"opens_at": OPENS, "closes_at": CLOSES, "seed": 1} | more
-    twin = Twin(clock, {KEY: CONTRACT}, steady() if market is None else market, **more)
+    contracts = more.pop("contracts", {KEY: CONTRACT})
+    twin = Twin(clock, contracts, steady() if market is None else market, **more)
     await twin.start()
     playing = asyncio.create_task(twin.run())
     try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from datetime import time
+from datetime import date, time
 from pathlib import Path
 
 from rich.console import Console
@@ -10,11 +10,26 @@ from rich.console import Console
 from bot.assemble.market import DemoRefused, recorded_market, synthetic_market
 from bot.core.units import ist_nanos
 from bot.run.live import WallClock
+from bot.storage.calendar_file import packaged
+from bot.twin import control
+from bot.twin.faults import Fault
+from bot.twin.hours import holiday_rows
+from bot.twin.login import App
+from bot.twin.script import ScriptRefused, read_script
 from bot.twin.server import Twin
+from bot.twin.tls import Certificate, TlsUnavailable, make_certificate
 
 
 def serve_twin(
-    files: tuple[Path, ...], *, port: int, seed: int, speed: float, at: str, console: Console
+    files: tuple[Path, ...],
+    *,
+    port: int,
+    seed: int,
+    speed: float,
+    at: str,
+    console: Console,
+    script: Path | None = None,
+    tls: Path | None = None,
 ) -> None:
     """Serve until the twin's close or Ctrl-C. Raises DemoRefused for what a person must mend."""
     market = recorded_market(files) if files else synthetic_market(seed, calm=True)
@@ -22,6 +37,9 @@ def serve_twin(
         starts_at = ist_nanos(market.session.day, time.fromisoformat(at))
     except ValueError:
         raise DemoRefused([f"--at {at}: write a time of day like 09:15"]) from None
+    day = market.session.day
+    faults = _script(script, day) if script else ()
+    certificate = _certificate(tls) if tls else None
     twin = Twin(
         WallClock(starts_at=starts_at, speed=speed),
         {contract.key: contract for contract in market.contracts},
@@ -29,6 +47,9 @@ def serve_twin(
         opens_at=market.session.open_at,
         closes_at=market.session.close_at,
         seed=seed,
+        faults=faults,
+        holidays=holiday_rows(packaged(), day.year),
+        tls=certificate,
         rest_port=port,
         stream_port=port + 1 if port else 0,
     )
@@ -44,6 +65,10 @@ def serve_twin(
         console.print(f"  REST        {addresses.rest}", highlight=False)
         console.print(f"  WebSocket   {addresses.streams}", highlight=False)
         console.print(f"  token       {twin.token}", highlight=False)
+        console.print(f"  login       {App().client_id} / {App().client_secret}", highlight=False)
+        console.print(f"  faults      curl -d 'drop market' {addresses.rest}{control.PATH}", highlight=False)
+        if tls:
+            console.print(f"  trust       {tls}", highlight=False)
         for contract in market.contracts:
             console.print(f"  instrument  {contract.key}  lot {contract.lot}", highlight=False)
         try:
@@ -53,3 +78,26 @@ def serve_twin(
 
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve())
+
+
+def _script(path: Path, day: date) -> tuple[Fault, ...]:
+    try:
+        return read_script(path.read_text(encoding="utf-8"), str(path), day)
+    except ScriptRefused as refused:
+        raise DemoRefused(refused.problems) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DemoRefused([f"--script {path}: it cannot be read ({error}). Give a text file."]) from None
+
+
+def _certificate(authority: Path) -> Certificate:
+    """Made now; whoever trusts the file written here believes the twin."""
+    try:
+        certificate = make_certificate()
+        authority.write_bytes(certificate.authority_pem)
+    except TlsUnavailable as missing:
+        raise DemoRefused([str(missing)]) from None
+    except OSError as error:
+        raise DemoRefused(
+            [f"--tls {authority}: {error.strerror}. Give a file that can be written."]
+        ) from None
+    return certificate

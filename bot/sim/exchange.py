@@ -70,11 +70,14 @@ class SimExchange:
 
     # --- the account holder's calls -------------------------------------------------------------------------
 
-    def place(self, at: Nanos, request: OrderRequest) -> SimReply:
-        """Refused at once (HTTP status, UDAPI code) or taken: `ok` says only that it will be looked at."""
+    def place(self, at: Nanos, request: OrderRequest, *, barred: str = "") -> SimReply:
+        """Refused at once (HTTP status, UDAPI code) or taken: `ok` says only that it will be looked at.
+
+        `barred`: the risk check will refuse it with this text (a kill switch).
+        """
         self.advance(at)
         refusal = service_refusal(self._office.now) or input_refusal(request, self._contracts)
-        return _refused(refusal) if refusal else self._take(request)
+        return _refused(refusal) if refusal else self._take(request, barred=barred)
 
     def modify(
         self,
@@ -221,14 +224,14 @@ class SimExchange:
 
     # --- inside ---------------------------------------------------------------------------------------------
 
-    def _take(self, request: OrderRequest, *, privileged: bool = False) -> SimReply:
+    def _take(self, request: OrderRequest, *, privileged: bool = False, barred: str = "") -> SimReply:
         office = self._office
         if not self._orders:
             office.schedule(self._closes_at, self._close)
         order = SimOrder(self._new_id(), request, order_time=office.now, privileged=privileged)
         self._orders[order.order_id] = order
         office.live[order.order_id] = order
-        doom = self._doom(Act.PLACE)
+        doom = barred or self._doom(Act.PLACE)
         if self._opens_at <= office.now < self._closes_at:
             office.receive(order, doom, office.now)
         else:

@@ -7,10 +7,13 @@ Json: TypeAlias = dict[str, Any]
 
 
 class Answer(NamedTuple):
-    """What goes back: an HTTP status and the body's JSON."""
+    """What goes back: an HTTP status and the body's JSON; or bytes of some kind; or another address."""
 
     body: Json
     status: int = HTTPStatus.OK
+    location: str = ""
+    raw: bytes | None = None
+    kind: str = "application/json"
 
 
 class Refused(Exception):
@@ -22,10 +25,14 @@ class Refused(Exception):
         super().__init__(f"{status} {code} {message}")
         self.status, self.code, self.message = status, code, message
         self.path, self.value = path, value
+        self.injected = False  # said because a fault was asked for, not because of what was asked
 
     @property
     def answer(self) -> Answer:
-        """The error envelope: no `data`, and each field in both casings."""
+        """The error envelope: no `data`, and each field in both casings. No code: a proxy's page."""
+        if not self.code:
+            page = f"<!DOCTYPE html><html><title>Access denied</title><body>{self.message}</body></html>"
+            return Answer({}, self.status, raw=page.encode(), kind="text/html")
         error = {
             "errorCode": self.code,
             "message": self.message,

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from datetime import date, time
 from enum import StrEnum
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from bot.core.events import Act
 from bot.core.units import Nanos, Quantity, ist_nanos
+from bot.twin.access import Stream
 from bot.twin.answers import Refused
 
 
@@ -20,13 +21,17 @@ class FaultKind(StrEnum):
     DROP_MARKET = "drop_market"  # the market sockets end without a close frame (1006)
     DROP_PORTFOLIO = "drop_portfolio"
     STALL_MARKET = "stall_market"  # the market sockets open now say nothing for `seconds`; pongs go on
+    HALF_OPEN_MARKET = "half_open_market"  # the market sockets open now answer nothing any more, not even
+    HALF_OPEN_PORTFOLIO = "half_open_portfolio"  # pings, and never end: the wall clock only
     REFUSE_HANDSHAKE = "refuse_handshake"  # for `seconds` every WebSocket handshake ends with 403 (§8.1)
+    REDIRECT_HANDSHAKE = "redirect_handshake"  # the next handshake is sent on (307) to another address
     REJECT = "reject"  # the next `act` is taken, then refused downstream with `message`
     LOSE_REPLY = "lose_reply"  # the next order call is done, then its connection breaks
     LATE_ACCEPTANCE = "late_acceptance"  # the next order call reaches the broker `seconds` late
     SLOW_REPLY = "slow_reply"  # the next order call is done at once and answered `seconds` late
     THIN_BOOK = "thin_book"  # for `seconds` an order meets at most `quantity` a message: part fills
     UNAUTHORIZED = "unauthorized"  # for `seconds` every call ends with 401
+    BLOCKED = "blocked"  # …with 403 and the page of a proxy, which is HTML (§8.18)
     TOO_MANY = "too_many"  # …with 429
     WRONG_ADDRESS = "wrong_address"  # order calls end with 403 UDAPI1154
 
@@ -42,9 +47,17 @@ class Fault(NamedTuple):
     quantity: Quantity = 0
 
 
+STREAM_OF: Final = {
+    FaultKind.DROP_MARKET: Stream.MARKET,
+    FaultKind.HALF_OPEN_MARKET: Stream.MARKET,
+    FaultKind.STALL_MARKET: Stream.MARKET,
+    FaultKind.DROP_PORTFOLIO: Stream.PORTFOLIO,
+    FaultKind.HALF_OPEN_PORTFOLIO: Stream.PORTFOLIO,
+}
 _OF_THE_NEXT_CALL = frozenset({FaultKind.LOSE_REPLY, FaultKind.LATE_ACCEPTANCE, FaultKind.SLOW_REPLY})
 _REFUSALS = {
     FaultKind.UNAUTHORIZED: (HTTPStatus.UNAUTHORIZED, "UDAPI100050", "Invalid token used to access API"),
+    FaultKind.BLOCKED: (HTTPStatus.FORBIDDEN, "", "error code: 1010"),
     FaultKind.TOO_MANY: (HTTPStatus.TOO_MANY_REQUESTS, "UDAPI10005", "Too Many Request Sent"),
     FaultKind.WRONG_ADDRESS: (
         HTTPStatus.FORBIDDEN,
@@ -62,10 +75,13 @@ class Faults:
         self._next: list[Fault] = []
         self._until: dict[FaultKind, Nanos] = {}
         self._thin: Quantity = 0
+        self._redirects = 0
 
     def arm(self, fault: Fault, until: Nanos) -> None:
         """Keep in mind what befalls the next call, or every call until `until`."""
-        if fault.kind in _OF_THE_NEXT_CALL:
+        if fault.kind is FaultKind.REDIRECT_HANDSHAKE:
+            self._redirects += 1
+        elif fault.kind in _OF_THE_NEXT_CALL:
             self._next.append(fault)
         else:
             self._until[fault.kind] = until
@@ -79,15 +95,26 @@ class Faults:
                 return fault
         return None
 
+    def on_handshake(self) -> bool:
+        """Is this handshake to be sent on to another address? Used up by asking."""
+        asked, self._redirects = self._redirects, max(self._redirects - 1, 0)
+        return asked > 0
+
     def rages(self, kind: FaultKind, at: Nanos) -> bool:
         """Is a fault that lasts a while under way?"""
         return at < self._until.get(kind, 0)
+
+    def raging(self, at: Nanos) -> list[FaultKind]:
+        """All that are."""
+        return [kind for kind in FaultKind if self.rages(kind, at)]
 
     def check(self, at: Nanos, *, order: bool) -> None:
         """Raises Refused when calls are being refused just now."""
         for kind, (status, code, message) in _REFUSALS.items():
             if self.rages(kind, at) and (order or kind is not FaultKind.WRONG_ADDRESS):
-                raise Refused(status, code, message)
+                no = Refused(status, code, message)
+                no.injected = True
+                raise no
 
     def thinned(self, quantity: Quantity, at: Nanos) -> Quantity:
         """The size at the touch that an order meets."""

@@ -14,15 +14,20 @@ from bot.core.units import SECOND, InstrumentKey, Nanos, Paise, Quantity, paise,
 from bot.run.ports import Clock
 from bot.sim.exchange import SimExchange
 from bot.sim.market import MarketMove
-from bot.sim.orders import ExchangeRules
+from bot.sim.orders import NOT_CANCELLED, NOT_MODIFIED, REJECTED, ExchangeRules, OrderRow
+from bot.twin import rows
 from bot.twin.access import Access
+from bot.twin.answers import Refused
 from bot.twin.board import Board
 from bot.twin.faults import Faults
 from bot.twin.hours import Hours
+from bot.twin.listings import Listings
+from bot.twin.login import App, Login
 from bot.twin.market_source import MarketEvent
 
 # Price bands of an option, as multiples of yesterday's close: wide, and our guess. Quotes name them.
 CIRCUIT: Final = (0.05, 4.0)
+REFUSALS: Final = frozenset({REJECTED, NOT_MODIFIED, NOT_CANCELLED})
 _ANY_TICK, _ANY_LOT = 5, 1  # of an instrument that is shown and not traded (an index)
 
 
@@ -39,6 +44,7 @@ class Floor:
         span: tuple[Nanos, Nanos],
         seed: int,
         token: str,
+        app: App,
     ) -> None:
         self.clock, self.contracts, self.hours, self.faults = clock, dict(contracts), hours, faults
         self._seed = seed
@@ -52,12 +58,32 @@ class Floor:
             key: Board(key, contract.tick, contract.lot, self._frame_rng)
             for key, contract in self.contracts.items()
         }
+        self.login = Login(app, self.access, rows.USER, Random(f"{seed}/logins"))  # noqa: S311
+        self.listings = Listings(self.contracts, hours.day)
+        self.killed: dict[str, Nanos] = {}  # segment → since when its kill switch is on
+        self.refused: Counter[str] = Counter()  # code or text → how often we said no by ourselves
+        self.injected: Counter[str] = Counter()  # texts of rejections on command, still to come
+        self.errands: set[asyncio.Task[None]] = set()
         self.circuits: dict[InstrumentKey, tuple[Paise, Paise]] = {}
         self.stirred = asyncio.Event()
 
     def stir(self) -> None:
         """The exchange may have something due, or something to say."""
         self.stirred.set()
+
+    def note(self, no: Refused) -> None:
+        """A call was refused. What a script of faults refuses is no judgement on the client."""
+        if not no.injected:
+            self.refused[no.code] += 1
+
+    def note_word(self, row: OrderRow) -> None:
+        """The broker or the exchange spoke of an order: count what it refused by itself."""
+        if row.status not in REFUSALS:
+            return
+        if self.injected[row.status_message]:
+            self.injected[row.status_message] -= 1
+        else:
+            self.refused[f"{row.status}: {row.status_message}"] += 1
 
     def take(self, event: MarketEvent) -> Board:
         """The market moves: on the instrument's board, and at the exchange if it trades there."""
@@ -79,6 +105,11 @@ class Floor:
     def last_price(self, instrument: InstrumentKey) -> Paise:
         """0 before the first price."""
         return self.boards[instrument].touch.ltp
+
+    def quoted(self, instrument: InstrumentKey) -> Board | None:
+        """What is shown of anything listed; None when there is no such thing."""
+        board = self.boards.get(instrument)
+        return board or self.listings.quoted(instrument, self.boards, self.clock.now())
 
     def close_price(self, instrument: InstrumentKey) -> Paise:
         """Yesterday's."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
+from bot.core.calendar import Calendar, Entry, Kind
 from bot.core.session import fo_close_on
 from bot.core.units import IST, MILLISECOND, SECOND, Nanos, ist, ist_nanos
 
@@ -70,29 +71,39 @@ class Hours:
         )
 
     def timings(self, day: date) -> list[dict[str, Any]]:
-        """Rows of `/v2/market/timings`; none when everything is shut."""
-        if day != self.day and (day.weekday() >= SATURDAY or self.shut(day)):
-            return []
-        opens, closes = ist_nanos(day, OPENS), ist_nanos(day, fo_close_on(day))
-        if day == self.day:
-            opens, closes = self._opens_at, self._closes_at
-        cash = min(ist_nanos(day, CASH_CLOSES), closes)
-        spans = {"NSE": (opens, cash), "BSE": (opens, cash), "NFO": (opens, closes), "BFO": (opens, closes)}
-        for name in ("CDS", "BCD"):
-            spans[name] = (ist_nanos(day, CURRENCY_HOURS[0]), ist_nanos(day, CURRENCY_HOURS[1]))
-        for name in ("MCX", "NSCOM"):
-            spans[name] = (ist_nanos(day, COMMODITY_HOURS[0]), ist_nanos(day, COMMODITY_HOURS[1]))
+        """Rows of `/v2/market/timings`, of the exchanges that are open; none when everything is shut."""
+        spans = self._spans(day)
         return [
             {"exchange": name, "start_time": start // MILLISECOND, "end_time": end // MILLISECOND}
             for name, (start, end) in spans.items()
         ]
 
-    def shut(self, day: date) -> bool:
-        """A trading holiday; a settlement holiday is not a closed market (upstox §6.3)."""
-        return any(
-            row["date"] == day.isoformat() and row["holiday_type"] == "TRADING_HOLIDAY"
-            for row in self.holidays
-        )
+    def _spans(self, day: date) -> dict[str, tuple[Nanos, Nanos]]:
+        """Opening and close by exchange. Of the twin's own day they are what the twin was given."""
+        if day == self.day:
+            return self._usual(day, self._opens_at, self._closes_at)
+        usual = self._usual(day, ist_nanos(day, OPENS), ist_nanos(day, fo_close_on(day)))
+        spans = {} if day.weekday() >= SATURDAY else usual
+        for row in self.holidays:
+            # What counts is who is open and who is not: the type does not tell (upstox §6.3).
+            if row["date"] != day.isoformat() or row["holiday_type"] == "SETTLEMENT_HOLIDAY":
+                continue
+            for name in row.get("closed_exchanges", ()):
+                spans.pop(name, None)
+            for part in row.get("open_exchanges", ()):
+                spans[part["exchange"]] = (
+                    part["start_time"] * MILLISECOND,
+                    part["end_time"] * MILLISECOND,
+                )
+        return spans
+
+    @staticmethod
+    def _usual(day: date, opens: Nanos, closes: Nanos) -> dict[str, tuple[Nanos, Nanos]]:
+        cash = min(ist_nanos(day, CASH_CLOSES), closes)
+        spans = {"NSE": (opens, cash), "BSE": (opens, cash), "NFO": (opens, closes), "BFO": (opens, closes)}
+        for names, hours in ((("CDS", "BCD"), CURRENCY_HOURS), (("MCX", "NSCOM"), COMMODITY_HOURS)):
+            spans |= dict.fromkeys(names, (ist_nanos(day, hours[0]), ist_nanos(day, hours[1])))
+        return spans
 
     def _around(self, at: Nanos, closes_at: Nanos) -> State:
         if not self._opens_at - PRE_OPEN <= at < closes_at:
@@ -113,3 +124,28 @@ def next_expiry(at: Nanos) -> Nanos:
     if now >= tonight:
         tonight += timedelta(days=1)
     return ist_nanos(tonight.date(), tonight.time())
+
+
+def holiday_rows(calendar: Calendar, year: int) -> list[dict[str, Any]]:
+    """A year's days that are not like any other, as the broker's holiday list has them (upstox §6.3)."""
+    return [
+        _holiday(entry)
+        for day, entry in sorted(calendar.entries.items())
+        if day.year == year and entry.kind is not Kind.REGULAR
+    ]
+
+
+def _holiday(entry: Entry) -> dict[str, Any]:
+    hours, day = entry.hours, entry.day
+    part = {
+        "start_time": ist_nanos(day, hours.opens) // MILLISECOND if hours else 0,
+        "end_time": ist_nanos(day, hours.closes) // MILLISECOND if hours else 0,
+    }
+    names = ("NSE", "NFO", "BSE", "BFO", "CDS", "BCD")
+    return {
+        "date": day.isoformat(),
+        "description": entry.label,
+        "holiday_type": "SPECIAL_TIMING" if hours else "TRADING_HOLIDAY",
+        "closed_exchanges": [] if hours else list(names),
+        "open_exchanges": [{"exchange": name} | part for name in names] if hours else [],
+    }

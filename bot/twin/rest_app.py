@@ -14,10 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bot.twin import rest_orders, rest_reads
+from bot.twin import rest_account, rest_login, rest_orders, rest_quotes, rest_reads
 from bot.twin.access import Stream
 from bot.twin.answers import Answer, Refused, success
 from bot.twin.calls import Call, Handler
+from bot.twin.control import Inject, control_routes
 from bot.twin.floor import Floor
 from bot.twin.gate import CALL
 
@@ -46,27 +47,46 @@ OTHER_CALLS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/v2/order/trades/get-trades-for-day", rest_reads.trades_for_day),
     ("GET", "/v2/portfolio/short-term-positions", rest_reads.positions),
     ("GET", "/v2/portfolio/long-term-holdings", rest_reads.holdings),
-    ("GET", "/v2/user/profile", rest_reads.profile),
-    ("GET", "/v2/user/get-funds-and-margin", rest_reads.funds_v2),
-    ("GET", "/v3/user/get-funds-and-margin", rest_reads.funds_v3),
-    ("GET", "/v2/charges/brokerage", rest_reads.brokerage),
     ("GET", "/v2/market/status/{exchange}", rest_reads.market_status),
+    ("GET", "/v2/option/contract", rest_reads.option_contracts),
+    ("GET", "/v2/user/profile", rest_account.profile),
+    ("GET", "/v2/user/ip", rest_account.address),
+    ("GET", "/v2/user/get-funds-and-margin", rest_account.funds_v2),
+    ("GET", "/v3/user/get-funds-and-margin", rest_account.funds_v3),
+    ("GET", "/v2/user/kill-switch", rest_account.kill_switch),
+    ("POST", "/v2/user/kill-switch", rest_account.set_kill_switch),
+    ("GET", "/v2/charges/brokerage", rest_account.brokerage),
+    ("POST", "/v2/charges/margin", rest_account.margin),
+    ("GET", "/v2/market-quote/ltp", rest_quotes.ltp_v2),
+    ("GET", "/v3/market-quote/ltp", rest_quotes.ltp_v3),
+    ("GET", "/v2/market-quote/ohlc", rest_quotes.ohlc_v2),
+    ("GET", "/v3/market-quote/ohlc", rest_quotes.ohlc_v3),
+    ("GET", "/v3/market-quote/option-greek", rest_quotes.option_greeks),
+    ("GET", "/v2/market-quote/quotes", rest_quotes.quotes_v2),
+    ("GET", "/v3/market-quote/quotes", rest_quotes.quotes_v3),
+    ("DELETE", "/v2/logout", rest_login.logout),
+)
+# Of the login, the static host, and what is public: the official client shows no token for them.
+OPEN_CALLS: Final[tuple[tuple[str, str, Handler], ...]] = (
+    ("GET", "/v2/login/authorization/dialog", rest_login.dialog),
+    ("POST", "/v2/login/authorization/token", rest_login.token),
+    ("POST", "/v3/login/auth/token/request/{client_id}", rest_login.request_token),
     ("GET", "/v2/market/timings/{date}", rest_reads.market_timings),
     ("GET", "/v2/market/holidays", rest_reads.market_holidays),
     ("GET", "/v2/market/holidays/{date}", rest_reads.market_holidays),
-    ("GET", "/v3/market-quote/ltp", rest_reads.ltp_v3),
-    ("GET", "/v2/market-quote/quotes", rest_reads.quotes),
-    ("DELETE", "/v2/logout", rest_reads.logout),
+    ("GET", "/market-quote/instruments/exchange/{name}.json.gz", rest_reads.instrument_master),
 )
 
 AddressOf = Callable[[Stream, frozenset[str]], str]  # makes a single-use WebSocket address
 
 
-def rest_app(floor: Floor, address_of: AddressOf) -> Starlette:
-    """The application. `address_of` knows where the WebSockets are."""
+def rest_app(floor: Floor, address_of: AddressOf, inject: Inject) -> Starlette:
+    """The application. `address_of` knows where the WebSockets are, `inject` lets a fault happen."""
     routes = [
+        *control_routes(floor, inject),
         *(_route(floor, *row, order=True) for row in ORDER_CALLS),
         *(_route(floor, *row, order=False) for row in OTHER_CALLS),
+        *(_route(floor, *row, order=False, guarded=False) for row in OPEN_CALLS),
     ]
     for path, stream in ENTRY_PATHS.items():
         routes.append(_route(floor, "GET", f"{path}/authorize", _authorize(stream, address_of), order=False))
@@ -83,7 +103,9 @@ def update_types(query: Mapping[str, str]) -> frozenset[str]:
     return frozenset(asked & UPDATE_TYPES or {"order"})
 
 
-def _route(floor: Floor, method: str, path: str, handler: Handler, *, order: bool) -> Route:
+def _route(
+    floor: Floor, method: str, path: str, handler: Handler, *, order: bool, guarded: bool = True
+) -> Route:
     way_there, way_back = ORDER_SECONDS if order else READ_SECONDS
 
     async def serve(request: Request) -> Response:
@@ -93,12 +115,14 @@ def _route(floor: Floor, method: str, path: str, handler: Handler, *, order: boo
         await floor.sleep(there)
         try:
             now = floor.clock.now()
-            floor.faults.check(now, order=order)
-            token = floor.access.check(request.headers.get("authorization", ""), now)
+            if guarded:
+                floor.faults.check(now, order=order)
+            token = floor.access.check(request.headers.get("authorization", ""), now) if guarded else ""
             floor.access.count(f"{method} {path}", now, order=order)
             fate, query, parts = request.scope[CALL], request.query_params, request.path_params
             answer = await handler(Call(floor, query, parts, body, token, fate, there, back))
         except Refused as no:
+            floor.note(no)
             answer = no.answer
         await floor.sleep(back)
         return _response(answer)
@@ -134,7 +158,10 @@ def _entry(floor: Floor, stream: Stream, address_of: AddressOf) -> Callable[[Req
 
 
 def _response(answer: Answer) -> Response:
-    return Response(orjson.dumps(answer.body), answer.status, media_type="application/json")
+    if answer.location:
+        return Response(status_code=answer.status, headers={"Location": answer.location})
+    content = orjson.dumps(answer.body) if answer.raw is None else answer.raw
+    return Response(content, answer.status, media_type=answer.kind)
 
 
 async def _not_found(_: Request, __: Exception) -> Response:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from bot.core.events import Act
-from bot.core.units import Paise, Quantity, paise
+from bot.core.units import Paise, Quantity, paise, segment_of
 from bot.sim.orders import OrderRequest, SimReply
 from bot.twin.answers import Answer, Json, Refused, invalid, success
 from bot.twin.calls import Call
@@ -21,6 +21,7 @@ from bot.twin.hours import EXCHANGES
 SLICES_MAX: Final = 25  # of an older page (upstox §5.1)
 INT32_MAX: Final = 2**31 - 1
 PRICE_RUPEES_MAX: Final = 1e7
+KILLED: Final = "RMS:Segment is inactive, the kill switch is on"  # no code is documented (upstox §6.4)
 
 
 async def place_v3(call: Call) -> Answer:
@@ -71,7 +72,9 @@ async def exit_positions(call: Call) -> Answer:
     floor.stir()
     _raise_refusal(replies[0])
     ids = [reply.order_id for reply in replies]
-    return success({"order_ids": ids}, summary={"total": len(ids), "success": len(ids), "error": 0})
+    return success(
+        {"order_ids": ids}, errors=[], summary={"total": len(ids), "success": len(ids), "error": 0}
+    )
 
 
 # ---- the calls ---------------------------------------------------------------------------------------
@@ -87,7 +90,8 @@ async def _place(call: Call, *, slices: bool) -> tuple[list[str], int]:
             call.floor.access.count("", call.floor.clock.now(), order=True, calls=len(cut) - 1)
     fault = await _before(call, Act.PLACE)
     floor = call.floor
-    replies = [floor.exchange.place(floor.clock.now(), one) for one in cut]
+    barred = KILLED if segment_of(request.instrument) in floor.killed else ""
+    replies = [floor.exchange.place(floor.clock.now(), one, barred=barred) for one in cut]
     floor.stir()
     _raise_refusal(replies[0])  # the checks at the door see the same words in every slice
     return [reply.order_id for reply in replies], await _after(call, fault)

@@ -1,26 +1,19 @@
-"""Reads of the REST API: order book, trades, positions, funds, market, quotes (upstox §5.4, §6).
+"""Reads of the REST API: order book, trades, positions, the market's hours, what is listed (upstox §5.4, §6).
 
-Answers only; nothing here changes anything but the day's login (`logout`).
+Answers only; nothing here changes anything.
 """
 
-from collections.abc import Iterable
 from datetime import date
 from http import HTTPStatus
 from typing import Final
 
-from bot.core.charges import NoRateCard, card_on
-from bot.core.events import Side
-from bot.core.rules import Contract
-from bot.core.units import MILLISECOND, InstrumentKey, ist, paise, rupees, segment_of
+from bot.core.units import MILLISECOND
 from bot.sim.orders import OrderRow
 from bot.twin import rows
-from bot.twin.answers import Answer, Json, Refused, invalid, success
-from bot.twin.board import Board
+from bot.twin.answers import Answer, Json, Refused, success
 from bot.twin.calls import Call
 from bot.twin.hours import EXCHANGES
 
-QUOTES_MAX: Final = 500
-FUNDS_OPEN: Final = (5, 30)  # IST; closed from midnight (upstox §6.2)
 SEGMENT_OF_EXCHANGE: Final = {exchange: segment for segment, exchange in EXCHANGES.items()}
 
 
@@ -103,78 +96,6 @@ def _trades(call: Call, order_id: str | None) -> list[Json]:
     return answer
 
 
-# ---- the account -------------------------------------------------------------------------------------
-
-
-async def profile(_: Call) -> Answer:
-    """GET /v2/user/profile."""
-    return success(
-        {
-            "email": "trader@example.com",
-            "exchanges": ["NSE", "NFO", "BSE", "BFO"],
-            "products": ["D", "I", "MTF"],
-            "broker": "UPSTOX",
-            "user_id": rows.USER,
-            "user_name": "TWIN TRADER",
-            "order_types": ["MARKET", "LIMIT", "SL", "SL-M"],
-            "user_type": "individual",
-            "poa": False,
-            "ddpi": False,
-            "is_active": True,
-        }
-    )
-
-
-async def logout(call: Call) -> Answer:
-    """DELETE /v2/logout: the token is dead."""
-    call.floor.access.revoke(call.token)
-    return success(True)
-
-
-async def funds_v2(call: Call) -> Answer:
-    """GET /v2/user/get-funds-and-margin?segment=SEC|COM."""
-    segment = call.query.get("segment")
-    if segment not in {None, "SEC", "COM"}:
-        raise Refused(HTTPStatus.BAD_REQUEST, "UDAPI1019", "Segment is invalid", "segment", segment)
-    _, available, used = _funds(call)
-    answer = rows.funds_v2(available, used)
-    wanted = {"SEC": "equity", "COM": "commodity"}.get(segment or "")
-    return success({wanted: answer[wanted]} if wanted else answer)
-
-
-async def funds_v3(call: Call) -> Answer:
-    """GET /v3/user/get-funds-and-margin."""
-    return success(rows.funds_v3(*_funds(call)))
-
-
-def _funds(call: Call) -> tuple[int, int, int]:
-    """Opening, available and used, in paise."""
-    now = ist(call.floor.clock.now())
-    if (now.hour, now.minute) < FUNDS_OPEN:
-        message = "The funds service is accessible from 5:30 AM to 12:00 AM IST"
-        raise Refused(HTTPStatus.LOCKED, "UDAPI100072", message)
-    opening, available = call.floor.opening_funds, call.floor.exchange.funds_available()
-    return opening, available, max(opening - available, 0)
-
-
-async def brokerage(call: Call) -> Answer:
-    """GET /v2/charges/brokerage?instrument_token&quantity&product&transaction_type&price."""
-    query = call.query
-    contract = _contract(call, query.get("instrument_token", ""), "UDAPI100011")
-    try:
-        quantity, price = int(query.get("quantity", "")), paise(float(query.get("price", "")))
-        side = Side(query.get("transaction_type", ""))
-    except (ValueError, OverflowError) as error:
-        raise invalid("query", "quantity, price or transaction_type cannot be read") from error
-    if quantity <= 0 or price < 0:
-        raise invalid("query", "quantity and price must be positive")
-    try:
-        card = card_on(call.floor.hours.day, contract.exchange)
-    except NoRateCard as error:
-        raise invalid("instrument_token", str(error)) from error
-    return success(rows.charges_row(card.fill_charges(side, price * quantity, first_fill_of_order=True)))
-
-
 # ---- the market --------------------------------------------------------------------------------------
 
 
@@ -212,79 +133,17 @@ def _date(call: Call) -> date:
         raise Refused(HTTPStatus.BAD_REQUEST, "UDAPI1088", "Date is invalid", "date", text) from error
 
 
-async def ltp_v3(call: Call) -> Answer:
-    """GET /v3/market-quote/ltp?instrument_key=…: answered by symbol, not by key (upstox §6.5)."""
-    answer = {}
-    for name, board in _asked(call, "UDAPI100095"):
-        seen = board.picture()
-        answer[name] = {
-            "last_price": seen.ltpc.ltp,
-            "instrument_token": board.key,
-            "ltq": seen.ltpc.ltq,
-            "volume": seen.full.vtt,
-            "cp": seen.ltpc.cp,
-        }
-    return success(answer)
+async def instrument_master(call: Call) -> Answer:
+    """GET /market-quote/instruments/exchange/{name}.json.gz, of the static host: no token, no envelope."""
+    master = call.floor.listings.master(call.path["name"])
+    if master is None:
+        raise Refused(HTTPStatus.NOT_FOUND, "UDAPI100060", "Resource not Found")
+    return Answer({}, raw=master, kind="application/gzip")
 
 
-async def quotes(call: Call) -> Answer:
-    """GET /v2/market-quote/quotes?instrument_key=…: all that is known, with the circuit limits."""
-    return success({name: _quote(call, board) for name, board in _asked(call, "UDAPI100011")})
-
-
-def _quote(call: Call, board: Board) -> Json:
-    seen, floor = board.picture(), call.floor
-    day = next((candle for candle in seen.ohlc if candle.interval == "1d"), None)
-    lower, upper = floor.circuits.get(board.key, (0, 0))
-    last = seen.ltpc.ltp
-    return {
-        "ohlc": {name: getattr(day, name) if day else 0.0 for name in ("open", "high", "low", "close")},
-        "depth": {
-            "buy": [{"quantity": q.bidQ, "price": q.bidP, "orders": int(q.bidQ > 0)} for q in seen.levels],
-            "sell": [{"quantity": q.askQ, "price": q.askP, "orders": int(q.askQ > 0)} for q in seen.levels],
-        },
-        "timestamp": ist(floor.clock.now()).isoformat(timespec="milliseconds"),
-        "instrument_token": board.key,
-        "symbol": _symbol(call, board.key),
-        "last_price": last,
-        "volume": seen.full.vtt,
-        "average_price": seen.full.atp,
-        "oi": seen.full.oi,
-        "net_change": round(last - seen.ltpc.cp, 2),
-        "total_buy_quantity": seen.full.tbq,
-        "total_sell_quantity": seen.full.tsq,
-        "lower_circuit_limit": rupees(lower),
-        "upper_circuit_limit": rupees(upper),
-        "last_trade_time": str(seen.ltpc.ltt),
-        "oi_day_high": seen.full.oi,
-        "oi_day_low": seen.full.oi,
-    }
-
-
-def _asked(call: Call, unknown_code: str) -> Iterable[tuple[str, Board]]:
-    """The boards asked for. One bad key refuses the whole batch (upstox §6.5)."""
-    keys = [key for key in call.query.get("instrument_key", "").split(",") if key]
-    if not keys:
-        raise Refused(HTTPStatus.BAD_REQUEST, "UDAPI1026", "Instrument key is required", "instrument_key")
-    if len(keys) > QUOTES_MAX:
-        raise Refused(HTTPStatus.BAD_REQUEST, "UDAPI100042", "Maximum 500 instruments are allowed")
-    for key in keys:
-        if key not in call.floor.boards:
-            raise Refused(
-                HTTPStatus.BAD_REQUEST, unknown_code, "Invalid instrument key", "instrument_key", key
-            )
-    return [
-        (f"{segment_of(key)}:{_symbol(call, key)}", call.floor.boards[key]) for key in dict.fromkeys(keys)
-    ]
-
-
-def _symbol(call: Call, key: InstrumentKey) -> str:
-    contract = call.floor.contracts.get(key)
-    return rows.symbol(contract) if contract else key.partition("|")[2]
-
-
-def _contract(call: Call, key: InstrumentKey, code: str) -> Contract:
-    contract = call.floor.contracts.get(key)
-    if contract is None:
-        raise Refused(HTTPStatus.BAD_REQUEST, code, "Invalid instrument key", "instrument_token", key)
-    return contract
+async def option_contracts(call: Call) -> Answer:
+    """GET /v2/option/contract?instrument_key=…&expiry_date=…"""
+    key = call.query.get("instrument_key", "")
+    if key not in call.floor.listings.indices:
+        raise Refused(HTTPStatus.BAD_REQUEST, "UDAPI100011", "Invalid instrument key", "instrument_key", key)
+    return success(call.floor.listings.contracts_on(key, call.query.get("expiry_date")))

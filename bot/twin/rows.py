@@ -177,15 +177,15 @@ def funds_v3(opening: Paise, available: Paise, used: Paise) -> Json:
     cash = dict.fromkeys(("added_today", "withdrawn_today", "amount_from_stock_sale", "unpaid_charges"), 0.0)
     loss = {"total": 0.0, "realised": 0.0, "unrealised": 0.0}
     delivery = {"total": 0.0, "equity": 0.0, "fo_settlement": 0.0}
-    margin = {
-        "total": rupees(used),
+    nothing_used = {
+        "total": 0.0,
         "mtf": 0.0,
-        "loss": loss,
         "span_exposure": 0.0,
         "cash_margin_var_elm": 0.0,
-        "premium_present": rupees(used),
+        "premium_present": 0.0,
         "delivery_margin": delivery,
     }
+    margin = nothing_used | {"total": rupees(used), "loss": loss, "premium_present": rupees(used)}
     pledge = {"total": 0.0, "equity": 0.0, "mutual_funds": 0.0}
     return {
         "available_to_trade": {
@@ -195,7 +195,7 @@ def funds_v3(opening: Paise, available: Paise, used: Paise) -> Json:
                 "cash": {"opening_balance": rupees(opening)} | cash,
                 "margin_used": margin,
             },
-            "pledge_available_to_trade": {"margin_from_pledge": pledge, "margin_used": {"total": 0.0}},
+            "pledge_available_to_trade": {"margin_from_pledge": pledge, "margin_used": nothing_used},
         },
         "unavailable_to_trade": {
             "cash_unavailable_to_trade": {"unsettled_profit": {"todays_profit": 0.0, "previous_days": 0.0}},

@@ -7,6 +7,7 @@ runs on the wall clock (`bot twin`) and in lockstep with the bot (`bot demo`). I
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -15,18 +16,21 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bot.core.rules import Contract
 from bot.core.units import SECOND, InstrumentKey, Nanos
+from bot.run.live import WallClock
 from bot.run.ports import Clock
 from bot.sim.exchange import SimExchange
 from bot.sim.orders import ExchangeRules, OrderRow
 from bot.twin import rows
 from bot.twin.access import Stream
-from bot.twin.faults import Fault, FaultKind, Faults
+from bot.twin.faults import STREAM_OF, Fault, FaultKind, Faults
 from bot.twin.floor import Floor
 from bot.twin.gate import Gate
 from bot.twin.hours import Hours
+from bot.twin.login import App
 from bot.twin.market_source import MarketEvent
 from bot.twin.rest_app import rest_app
 from bot.twin.sockets import Sockets
+from bot.twin.tls import Certificate
 
 HOST: Final = "127.0.0.1"
 TOKEN: Final = "twin-token"  # noqa: S105  opens nothing but the twin
@@ -45,7 +49,8 @@ class Addresses(NamedTuple):
 
 
 class Twin:
-    """`market` must be in order of time. `faults` lie on the clock; those of the past are skipped.
+    """`market` must be in order of time. `faults` lie on the clock; those of the past are skipped. `holidays`
+    are rows as the broker lists them; with `tls` both listeners speak it; `app` is who may log in.
 
     `start` listens, `run` plays the market until the close, `stop` hangs up. Reads and order calls work from
     `start` on; what becomes of orders is told while `run` runs.
@@ -66,15 +71,17 @@ class Twin:
         holidays: Sequence[Mapping[str, Any]] = (),
         rest_port: int = 0,
         stream_port: int = 0,
+        tls: Certificate | None = None,
+        app: App = App(),  # noqa: B008  immutable
     ) -> None:
         hours = Hours(opens_at, closes_at, holidays)
         self.token = token
         self._clock, self._market, self._closes_at = clock, market, closes_at
         self._floor = Floor(
-            clock, contracts, rules, hours, Faults(faults), (opens_at, closes_at), seed, token
+            clock, contracts, rules, hours, Faults(faults), (opens_at, closes_at), seed, token, app
         )
         self._sockets = Sockets(self._floor)
-        self._ports = rest_port, stream_port
+        self._ports, self._tls = (rest_port, stream_port), tls
         self._http: uvicorn.Server | None = None
         self._filled: dict[str, int] = {}  # order → quantity last told of
         self.addresses = Addresses("", "", 0, 0)
@@ -85,10 +92,19 @@ class Twin:
         return self._floor.exchange
 
     @property
+    def refused(self) -> dict[str, int]:
+        """How often the twin said no by itself, by code or by the order's last word; faults do not count."""
+        return dict(self._floor.refused)
+
+    @property
     def links(self) -> dict[Stream, int]:
         """How many clients are connected, by stream."""
         links = [link.ticket.stream for link in self._sockets.links]
         return {stream: links.count(stream) for stream in Stream}
+
+    @property
+    def _context(self) -> ssl.SSLContext | None:
+        return self._tls.context if self._tls else None
 
     # ---- life ----------------------------------------------------------------------------------------
 
@@ -97,11 +113,11 @@ class Twin:
         rest_port, stream_port = self._ports
         bound = _listener(rest_port)
         try:
-            stream_port = await self._sockets.start(HOST, stream_port)
+            stream_port = await self._sockets.start(HOST, stream_port, self._context)
         except OSError:
             bound.close()
             raise
-        gate = Gate(rest_app(self._floor, self._sockets.address), self._clock, self._hang_up)
+        gate = Gate(rest_app(self._floor, self._sockets.address, self.inject), self._clock, self._hang_up)
         config = uvicorn.Config(
             gate,
             interface="asgi3",
@@ -118,13 +134,15 @@ class Twin:
         # An upgrade asked of this port is answered with a redirect; uvicorn would warn of a missing library.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         config.load()
+        config.ssl = self._context
         # Not `serve()`: its 0.1 s ticker would make the lockstep clock crawl, and signals are not ours.
         server = self._http = uvicorn.Server(config)
         server.lifespan = config.lifespan_class(config)
         await server.startup(sockets=[bound])
         rest_port = bound.getsockname()[1]
+        s = "s" if self._tls else ""
         self.addresses = Addresses(
-            f"http://{HOST}:{rest_port}", f"ws://{HOST}:{stream_port}", rest_port, stream_port
+            f"http{s}://{HOST}:{rest_port}", f"ws{s}://{HOST}:{stream_port}", rest_port, stream_port
         )
         return self.addresses
 
@@ -149,6 +167,8 @@ class Twin:
         if server is None:
             return
         self._http = None
+        for errand in self._floor.errands:
+            errand.cancel()
         for listener in server.servers:
             listener.close()
         for task in list(server.server_state.tasks):
@@ -167,13 +187,19 @@ class Twin:
         until = now + round(fault.seconds * SECOND)
         match fault.kind:
             case FaultKind.DROP_MARKET | FaultKind.DROP_PORTFOLIO:
-                stream = Stream.MARKET if fault.kind is FaultKind.DROP_MARKET else Stream.PORTFOLIO
                 async with self._sockets.turn:
-                    await self._sockets.drop(stream)
+                    await self._sockets.drop(STREAM_OF[fault.kind])
+            case FaultKind.HALF_OPEN_MARKET | FaultKind.HALF_OPEN_PORTFOLIO:
+                # Nobody can count what is lost on such a line: in lockstep time would stop for ever.
+                assert isinstance(self._clock, WallClock), "a half-open socket needs the wall clock"
+                async with self._sockets.turn:
+                    self._sockets.deafen(STREAM_OF[fault.kind])
             case FaultKind.STALL_MARKET:
                 self._sockets.stall(until)
             case FaultKind.REJECT:
-                floor.exchange.refuse_next(fault.act, fault.message or "RMS:Blocked by a script")
+                message = fault.message or "RMS:Blocked by a script"
+                floor.injected[message] += 1
+                floor.exchange.refuse_next(fault.act, message)
             case _:
                 floor.faults.arm(fault, until)
 
@@ -217,6 +243,7 @@ class Twin:
 
     async def _tell(self, updates: list[OrderRow]) -> None:
         for row in updates:
+            self._floor.note_word(row)
             contract = self._floor.contracts[row.instrument]
             await self._sockets.tell_portfolio(rows.order_update(row, contract))
             if row.filled_quantity != self._filled.get(row.order_id, 0):

@@ -6,6 +6,7 @@ frame departs when it is sent, one thing is said at a time, and nothing else bef
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
@@ -72,10 +73,11 @@ class Sockets:
         self._floor, self._clock = floor, floor.clock
         self._tickets: dict[ServerConnection, Ticket] = {}
         self._wanted: dict[InstrumentKey, Wanted] = {}
+        self._deaf: list[ServerConnection] = []  # half open, until the twin stops
         self._server: Server | None = None
         self._base = ""
 
-    async def start(self, host: str, port: int) -> int:
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen. Returns the port. Raises OSError when it is taken."""
         self._server = await serve(
             self._handle,
@@ -86,10 +88,11 @@ class Sockets:
             ping_interval=PING_SECONDS,
             ping_timeout=None,
             max_size=REQUEST_BYTES_MAX,
+            ssl=tls,
             logger=_log,
         )
         bound = int(next(iter(self._server.sockets)).getsockname()[1])
-        self._base = f"ws://{host}:{bound}"
+        self._base = f"{'wss' if tls else 'ws'}://{host}:{bound}"
         return bound
 
     async def stop(self) -> None:
@@ -100,6 +103,8 @@ class Sockets:
         for link in self.links:
             link.unheard = 0
             link.connection.transport.abort()
+        for connection in self._deaf:
+            connection.transport.abort()
         await self._server.wait_closed()
 
     def address(self, stream: Stream, types: frozenset[str]) -> str:
@@ -156,6 +161,19 @@ class Sockets:
         self._index()
         await self._clock.quiet()
 
+    def deafen(self, stream: Stream) -> None:
+        """The connections of one kind are half open from now on: nothing is read, answered, said or ended.
+
+        For the wall clock: nobody could count what is lost on such a line.
+        """
+        for link in self._of(stream):
+            self.links.remove(link)
+            self._deaf.append(link.connection)
+            link.connection.transport.pause_reading()
+            if link.connection.keepalive_task is not None:
+                link.connection.keepalive_task.cancel()
+        self._index()
+
     def stall(self, until: Nanos) -> None:
         """The market links of now say nothing until then. Their pongs go on; a new link is not affected."""
         for link in self._of(Stream.MARKET):
@@ -210,8 +228,13 @@ class Sockets:
             if parts.path in ENTRY_PATHS:
                 uri = self._redirect(ENTRY_PATHS[parts.path], query, request.headers.get("Authorization", ""))
                 return _reply(Answer({}, HTTPStatus.TEMPORARY_REDIRECT), Location=uri)
-            self._tickets[connection] = self._ticket(parts.path, query.get("code", ""))
+            ticket = self._ticket(parts.path, query.get("code", ""))
+            if self._floor.faults.on_handshake():
+                uri = self.address(ticket.stream, ticket.update_types)
+                return _reply(Answer({}, HTTPStatus.TEMPORARY_REDIRECT), Location=uri)
+            self._tickets[connection] = ticket
         except Refused as no:
+            self._floor.note(no)
             return _reply(no.answer)
         return None
 
@@ -226,8 +249,10 @@ class Sockets:
         if stream is None:
             raise Refused(HTTPStatus.NOT_FOUND, "UDAPI100060", "Resource not Found")
         ticket = self._floor.access.redeem(stream, code, now)
-        if ticket is None or self._floor.faults.rages(FaultKind.REFUSE_HANDSHAKE, now):
-            raise Refused(HTTPStatus.FORBIDDEN, "UDAPI100050", "Invalid token used to access API")
+        no = Refused(HTTPStatus.FORBIDDEN, "UDAPI100050", "Invalid token used to access API")
+        no.injected = self._floor.faults.rages(FaultKind.REFUSE_HANDSHAKE, now)
+        if ticket is None or no.injected:
+            raise no
         return ticket
 
     async def _handle(self, connection: ServerConnection) -> None:
