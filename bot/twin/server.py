@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bot.core.rules import Contract
@@ -101,7 +102,7 @@ class Twin:
         except OSError:
             bound.close()
             raise
-        gate = Gate(rest_app(self._floor, self._sockets.address), self._clock, self._hang_up)
+        gate = Gate(self._rest(), self._clock, self._hang_up)
         config = uvicorn.Config(
             gate,
             interface="asgi3",
@@ -176,6 +177,10 @@ class Twin:
                 floor.exchange.refuse_next(fault.act, fault.message or "RMS:Blocked by a script")
             case _:
                 floor.faults.arm(fault, until)
+
+    def _rest(self) -> ASGIApp:
+        """What answers REST calls; a simulated day puts its troubles around it."""
+        return rest_app(self._floor, self._sockets.address)
 
     # ---- what goes on --------------------------------------------------------------------------------
 
