@@ -150,6 +150,32 @@ def train(
         refuse([str(refused)])
 
 
+@app.command()
+def simulate(
+    *,
+    seeds: Annotated[str, typer.Option(help="Which days: 1:101 are the hundred days 1 to 100.")] = "1:101",
+    focus: Annotated[bool, typer.Option("--focus", help="The last fifty minutes, dense signals.")] = False,
+    jobs: Annotated[int, typer.Option(help="So many at a time; 0: one a core.")] = 0,
+    trace: Annotated[bool, typer.Option("--trace", help="Tell the first day's story, line by line.")] = False,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write all counts and violations.")] = None,
+) -> None:
+    """Live seeded days under faults and crashes, and judge them by the exchange's own books.
+
+    The assembled bot, adapter and libraries included, on virtual time: lost replies, late acceptances,
+    half-open sockets, full disks, deaths between any two effects. The same seed gives the same day to the
+    byte. A violation prints the command that repeats it, and makes the exit code 1.
+    """
+    from bot.assemble.simulations import simulate as run_simulation
+
+    first, _, last = seeds.partition(":")
+    if not (first.isdecimal() and last.isdecimal() and int(first) < int(last)):
+        refuse([f"--seeds {seeds}: write FIRST:END, like 1:101"])
+    span = int(first), int(last)
+    raise typer.Exit(
+        run_simulation(*span, focus=focus, jobs=jobs, trace=trace, json_out=json_out, console=Console())
+    )
+
+
 def main() -> None:
     """Entry point of the `bot` command."""
     try:

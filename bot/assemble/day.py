@@ -28,7 +28,7 @@ from bot.run.recover import replay
 from bot.run.step import Stepper
 from bot.storage import records
 from bot.storage.archive import Archive, ArchiveFailed, ArchiveRefused, Stored
-from bot.storage.journal import JournalFailed, JournalRefused, SqliteJournal, journal_path
+from bot.storage.journal import DayJournal, JournalFailed, JournalRefused, SqliteJournal, journal_path
 from bot.storage.model import LoadedModel
 from bot.storage.trades import DaySummary, TradeRow, TradesCsv, TradesFailed, rows_of, summary, trades_path
 from bot.telemetry.buckets import TimedClassifier
@@ -71,6 +71,7 @@ class Plan:
     no_entries: str = ""  # why, when the day may only be watched (and old positions sold)
     jitter_seed: int | None = None  # None: the system's randomness
     on_ready: Callable[["Desk"], None] = lambda _: None
+    open_journal: Callable[[Path], DayJournal] = SqliteJournal  # a simulated day has a disk of its own
 
 
 class Desk(NamedTuple):
@@ -100,7 +101,7 @@ async def trade(plan: Plan, stop: asyncio.Event) -> DayResult:
     """Recover, run the day, close the books, archive. Raises what preflight should have seen."""
     day = plan.session.day
     plan.data_folder.mkdir(parents=True, exist_ok=True)
-    journal = SqliteJournal(journal_path(plan.data_folder, day))
+    journal = plan.open_journal(journal_path(plan.data_folder, day))
     try:
         kept = journal.read()
         end = records.ended(kept)
@@ -119,7 +120,7 @@ async def trade(plan: Plan, stop: asyncio.Event) -> DayResult:
 class _Day:
     """The life of one incarnation."""
 
-    def __init__(self, plan: Plan, journal: SqliteJournal, kept: Sequence[Any]) -> None:
+    def __init__(self, plan: Plan, journal: DayJournal, kept: Sequence[Any]) -> None:
         self._plan = plan
         self._journal = journal
         self._kept = kept

@@ -18,11 +18,12 @@ from typing import Any
 
 from bot.core.units import SECOND, Nanos
 
+STEPS_AN_INSTANT = 500_000  # more: something answers itself for ever
 STUCK_AFTER_SECONDS = 30.0  # real time without a sign of a message under way: a bug, say so
 
 
 class LockstepStuck(RuntimeError):
-    """A message departed and never arrived."""
+    """A message departed and never arrived, or an instant never ends."""
 
 
 class _LockstepSelector(selectors.BaseSelector):
@@ -35,10 +36,14 @@ class _LockstepSelector(selectors.BaseSelector):
         self.quiet: deque[asyncio.Future[None]] = deque()
         self.speed_max: float | None = None
         self._started = time.monotonic()
+        self._steps = 0  # of this instant
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = self._real.select(0)
         if ready or timeout == 0:
+            self._steps += 1
+            if self._steps > STEPS_AN_INSTANT:
+                raise LockstepStuck(f"{STEPS_AN_INSTANT} steps and no end of the instant at {self.seconds} s")
             return ready
         if self.under_way > 0:
             ready = self._real.select(STUCK_AFTER_SECONDS)
@@ -60,6 +65,7 @@ class _LockstepSelector(selectors.BaseSelector):
             if ready:
                 return ready
         self.seconds += timeout
+        self._steps = 0
         return []
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:

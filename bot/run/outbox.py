@@ -59,6 +59,7 @@ class Outbox:
         self._queue: asyncio.Queue[tuple[list[Record], list[Acting]]] = asyncio.Queue()
         self._disk = ThreadPoolExecutor(1, "disk")  # one thread: commits stay in order
         self._writing = 0  # batches on their way to the disk
+        self._failing = False  # the last one did not get there
 
     def put(self, event: Event, commands: list[Command]) -> None:
         """Take what a turn left: records of what was heard, then what was decided."""
@@ -111,9 +112,11 @@ class Outbox:
     def _written(self, work: "asyncio.Future[bool]") -> None:
         self._writing -= 1
         self._clock.arrived()
-        if not work.cancelled() and not work.result():
+        failed = not work.cancelled() and not work.result()
+        if failed and not self._failing:  # said once: that word wants a record, too
             now, mono = self._clock.now(), self._clock.monotonic()
             self._sink(Operator(now, mono, OperatorAction.STOP_ENTRIES, "journal_failed"))
+        self._failing = failed
 
     async def _send(self, command: OrderCommand, written: "asyncio.Future[bool]") -> None:
         """An exit waits 50 ms for its record and goes. An entry goes with its record, soon, or not at all."""

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from contextlib import closing
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from bot.core.units import Nanos
-from bot.run.ports import Record
+from bot.run.ports import Journal, Record
 
 _APPLICATION_ID: Final = 0x6B6A726E  # "kjrn": says whose file this is, even to file(1)
 _SCHEMA_VERSION: Final = 1
@@ -51,6 +51,12 @@ class JournalFailed(Exception):
     def __init__(self, path: Path, problem: str, *, usable: bool) -> None:
         self.usable = usable
         super().__init__(f"{path}: {problem}")
+
+
+class DayJournal(Journal, Protocol):
+    """A journal that belongs to somebody, who lets go of it in the end."""
+
+    def close(self) -> None: ...
 
 
 def journal_path(folder: Path, day: date) -> Path:

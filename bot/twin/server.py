@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bot.core.rules import Contract
@@ -117,7 +118,7 @@ class Twin:
         except OSError:
             bound.close()
             raise
-        gate = Gate(rest_app(self._floor, self._sockets.address, self.inject), self._clock, self._hang_up)
+        gate = Gate(self._rest(), self._clock, self._hang_up)
         config = uvicorn.Config(
             gate,
             interface="asgi3",
@@ -202,6 +203,10 @@ class Twin:
                 floor.exchange.refuse_next(fault.act, message)
             case _:
                 floor.faults.arm(fault, until)
+
+    def _rest(self) -> ASGIApp:
+        """What answers REST calls; a simulated day puts its troubles around it."""
+        return rest_app(self._floor, self._sockets.address, self.inject)
 
     # ---- what goes on --------------------------------------------------------------------------------
 

@@ -131,7 +131,7 @@ class Sockets:
             for frame in board.frames:
                 data = board.encode(frame, mode, millis)
                 if data is not None:
-                    await self._send(loud, data)
+                    await self.send(loud, data)
 
     async def tell_market_state(self, links: Iterable[Link] | None = None) -> None:
         """market_info, to those given or to all market links."""
@@ -142,14 +142,14 @@ class Sockets:
             states[segment] = pb.MarketStatus.Value(state)
         chosen = self._of(Stream.MARKET) if links is None else links
         loud = [link for link in chosen if link.silent_until <= now]
-        await self._send(loud, info.SerializeToString(deterministic=True))
+        await self.send(loud, info.SerializeToString(deterministic=True))
 
     async def tell_portfolio(self, update: Json) -> None:
         """One update to those who asked for its kind: JSON in a text frame (upstox §4)."""
         links = [
             link for link in self._of(Stream.PORTFOLIO) if update["update_type"] in link.ticket.update_types
         ]
-        await self._send(links, orjson.dumps(update).decode())
+        await self.send(links, orjson.dumps(update).decode())
 
     async def drop(self, stream: Stream) -> None:
         """Break the connections of one kind, without a close frame (1006). Each end departs like a frame."""
@@ -184,7 +184,7 @@ class Sockets:
     def _of(self, stream: Stream) -> list[Link]:
         return [link for link in self.links if link.ticket.stream is stream]
 
-    async def _send(self, links: Sequence[Link], data: bytes | str) -> None:
+    async def send(self, links: Sequence[Link], data: bytes | str) -> None:
         """To all at once and without waiting for a slow one; then until everything is dealt with."""
         sent = []
         for link in links:
@@ -212,7 +212,7 @@ class Sockets:
         response = pb.FeedResponse(type=pb.initial_feed, currentTs=now // MILLISECOND)
         for board in boards:
             board.write_snapshot(response.feeds[board.key], mode)
-        await self._send([link for link in links if link.silent_until <= now], response.SerializeToString())
+        await self.send([link for link in links if link.silent_until <= now], response.SerializeToString())
 
     def _index(self) -> None:
         self._wanted = {}
@@ -293,7 +293,7 @@ class Sockets:
         except ValueError as error:  # how it is said is a third party's word (upstox §3.2)
             failure = {"status": "failed", "method": "", "error": {"message": str(error)}}
             async with self.turn:
-                await self._send([link], orjson.dumps(failure).decode())
+                await self.send([link], orjson.dumps(failure).decode())
             return
         if request.method == "unsub":
             for key in request.keys:

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from http import HTTPStatus
 from typing import Final, TypeVar
 
@@ -49,6 +50,12 @@ class Hosts:
 LIVE_HOSTS: Final = Hosts()
 
 
+@cache
+def _usual_roots() -> ssl.SSLContext:
+    """Reading them takes 25 ms: once a process."""
+    return httpx.create_ssl_context()
+
+
 class UpstoxRest:
     """Order calls give a CallResult, reads their rows or ReadFailed. `token` is called at each request."""
 
@@ -64,7 +71,7 @@ class UpstoxRest:
         trust: ssl.SSLContext | None = None,
     ) -> None:
         """`algo_name`: only for a registered algo (upstox §1.2). `trust`: other roots than the usual ones."""
-        trust = trust or httpx.create_ssl_context()
+        trust = trust or _usual_roots()
         self._book = wire.OrderBook()
         self._clock = clock
         self._token = token

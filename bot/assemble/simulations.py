@@ -1,0 +1,140 @@
+"""`bot simulate`: many simulated days, on all cores, and what they found. Prints; decides nothing."""
+
+import json
+import multiprocessing
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from bot.assemble.world import FOCUS, FULL, Day, World
+from bot.simulate.troubles import Kind
+
+_SHOWN = 20  # violations in words; the JSON has them all
+
+
+@dataclass
+class Tally:
+    """What all days together came to."""
+
+    days: int = 0
+    trades: int = 0
+    crashes: int = 0
+    faults: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(Kind, 0)))
+    marks: Counter[str] = field(default_factory=Counter)
+    violations: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, day: Day, command: str) -> None:
+        self.days += 1
+        self.trades += day.trades
+        self.crashes += day.crashes
+        self.faults.update(day.troubles)
+        self.marks.update(day.marks)
+        self.violations += [
+            {"seed": day.seed, "invariant": breach.rule, "at": str(breach), "command": command}
+            for breach in day.breaches
+        ]
+
+
+def simulate(
+    first: int, last: int, *, focus: bool, jobs: int, trace: bool, json_out: Path | None, console: Console
+) -> int:
+    """Live the days of seeds [first, last). 0: nothing was violated. 1: something was."""
+    if trace:
+        return _tell(first, focus=focus, console=console)
+    tally, began = Tally(), time.monotonic()
+    with _bar(console) as progress:
+        task = progress.add_task("", total=last - first, rate="", found="")
+        for day in _days(first, last, focus=focus, jobs=jobs or os.cpu_count() or 1):
+            tally.add(day, command(day.seed, focus=focus))
+            rate = f"{tally.days / (time.monotonic() - began):.1f} days/s"
+            found = f"[red]{len(tally.violations)} violations[/red]" if tally.violations else ""
+            progress.update(task, advance=1, rate=rate, found=found)
+    seconds = time.monotonic() - began
+    _print(tally, seconds, console)
+    if json_out is not None:
+        json_out.write_text(json.dumps(_as_json(first, last, tally, seconds), indent=2) + "\n")
+    return 1 if tally.violations else 0
+
+
+def command(seed: int, *, focus: bool) -> str:
+    """What repeats a day and tells its story."""
+    return f"bot simulate --seeds {seed}:{seed + 1}{' --focus' if focus else ''} --trace"
+
+
+def live(seed: int, focus: bool) -> Day:
+    """One day, without its story."""
+    return World(seed, FOCUS if focus else FULL).run()
+
+
+def _live(asked: tuple[int, bool]) -> Day:
+    return live(*asked)
+
+
+def _days(first: int, last: int, *, focus: bool, jobs: int) -> Iterator[Day]:
+    asked = ((seed, focus) for seed in range(first, last))
+    if jobs == 1:
+        yield from map(_live, asked)
+        return
+    with multiprocessing.get_context("spawn").Pool(min(jobs, last - first)) as pool:
+        yield from pool.imap_unordered(_live, asked)
+
+
+def _tell(seed: int, *, focus: bool, console: Console) -> int:
+    day = World(seed, FOCUS if focus else FULL, tell=True).run()
+    for line in day.story:
+        style = "yellow" if "TROUBLE" in line or "dead" in line else "cyan" if "  bot " in line else ""
+        console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
+    for breach in day.breaches:
+        console.print(f"✗ {breach}", style="red", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"seed {seed}: {day.trades} trades, {day.crashes} crashes, digest {day.digest}")
+    return 1 if day.breaches else 0
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
+        TextColumn("{task.fields[found]}"), console=console,
+    )  # fmt: skip
+
+
+def _print(tally: Tally, seconds: float, console: Console) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    never = [name for name, count in tally.faults.items() if not count]
+    for name, value in (
+        ("days", f"{tally.days:,} in {seconds:.0f} s"),
+        ("trades", f"{tally.trades:,}"),
+        ("faults", f"{sum(tally.faults.values()):,} of {len(tally.faults) - len(never)} kinds"),
+        ("crashes", f"{tally.crashes:,}"),
+        ("coverage marks", f"{len(tally.marks)}"),
+        ("violations", f"{len(tally.violations)}"),
+    ):
+        table.add_row(f"[bold]{name}[/bold]", value)
+    console.print(table)
+    if never:
+        console.print(f"[yellow]never happened: {', '.join(sorted(never))}[/yellow]")
+    for found in tally.violations[:_SHOWN]:
+        console.print(f"[red]✗ seed {found['seed']}[/red] {found['at']}", highlight=False, soft_wrap=True)
+        console.print(f"    {found['command']}", highlight=False)
+    if len(tally.violations) > _SHOWN:
+        console.print(f"… and {len(tally.violations) - _SHOWN} more (--json has them all)")
+
+
+def _as_json(first: int, last: int, tally: Tally, seconds: float) -> dict[str, Any]:
+    return {
+        "seeds": [first, last],
+        "days": tally.days,
+        "orders": sum(count for name, count in tally.marks.items() if name.startswith("PlaceOrder ")),
+        "crashes": tally.crashes,
+        "faults": dict(sorted(tally.faults.items())),
+        "marks": dict(sorted(tally.marks.items())),
+        "violations": tally.violations,
+        "seconds": round(seconds, 1),
+    }

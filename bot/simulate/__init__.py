@@ -1,0 +1,1 @@
+"""A world in a box, under one seed: network, disk, faults and judges of simulated days."""

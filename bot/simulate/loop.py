@@ -1,0 +1,129 @@
+"""The loop and the clock of a world in a box: virtual time, a virtual network, no machine.
+
+It stands in for asyncio's own doors to the outside; the libraries above notice nothing.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from httpcore._async import http11
+
+from bot.core.units import Nanos
+from bot.run.lockstep import LockstepClock, LockstepLoop
+from bot.simulate.network import Network, SocketFacts, running
+
+
+class _Listener:
+    """What `create_server` gives: enough of asyncio.Server for the servers used here."""
+
+    def __init__(self, network: Network, port: int, bound: socket.socket | None) -> None:
+        self._network, self._port, self._bound = network, port, bound
+        self.sockets = (SocketFacts(network.never_readable, port, 0),)
+
+    def close(self) -> None:
+        self._network.silence(self._port)
+        if self._bound is not None:
+            self._bound.close()
+
+    async def wait_closed(self) -> None: ...
+
+    async def start_serving(self) -> None: ...
+
+    def is_serving(self) -> bool:
+        return True
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return self._network.loop
+
+
+class BoxLoop(LockstepLoop):
+    """Virtual time, a virtual network, "threads" that work at once: nothing depends on the machine."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = Network(self)
+        self.work_seconds: Callable[[], float] = lambda: 0.0  # how long the disk takes
+
+    async def create_connection(
+        self, protocol_factory: Any, host: str | None = None, port: int | None = None, **_: Any
+    ) -> Any:
+        assert port is not None, host
+        return await self.network.connect(port, protocol_factory)
+
+    async def create_server(
+        self,
+        protocol_factory: Any,
+        host: Any = None,  # noqa: ARG002
+        port: int | None = None,
+        *,
+        sock: Any = None,
+        **_: Any,
+    ) -> Any:
+        number = int(sock.getsockname()[1]) if sock is not None else port or self.network.port()
+        self.network.listen(number, protocol_factory)
+        return _Listener(self.network, number, sock)
+
+    def run_in_executor(self, _executor: Any, func: Callable[..., Any], *args: Any) -> Any:  # type: ignore[override]
+        future = self.create_future()
+        owner = running.get()
+        if owner is not None and not owner.alive:
+            future.cancel()
+            return future
+        try:
+            outcome, error = func(*args), None
+        except Exception as raised:  # noqa: BLE001 - handed to whoever waits, as an executor does
+            outcome, error = None, raised
+
+        def done() -> None:
+            if future.cancelled():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(outcome)
+
+        if seconds := self.work_seconds():
+            self.call_later(seconds, done)
+        else:
+            self.call_soon(done)
+        return future
+
+    def close(self) -> None:
+        super().close()
+        self.network.close()
+
+
+@contextmanager
+def library_time(loop: BoxLoop) -> Iterator[None]:
+    """For httpcore, which asks the machine and not the loop how long a connection has been idle."""
+    module: Any = http11
+    asked, module.time = module.time, SimpleNamespace(monotonic=loop.time)
+    try:
+        yield
+    finally:
+        module.time = asked
+
+
+class BoxClock(LockstepClock):
+    """The Clock port in the box: nothing is ever under way outside the loop, so there is nothing to count.
+
+    `skew`: by how much this process's wall clock is wrong.
+    """
+
+    def __init__(self, loop: BoxLoop, starts_at: Nanos) -> None:
+        super().__init__(loop, starts_at)
+        self.skew: Nanos = 0
+
+    def now(self) -> Nanos:
+        return super().now() + self.skew
+
+    async def sleep_until(self, at: Nanos) -> None:
+        await super().sleep_until(at - self.skew)
+
+    def departed(self) -> None: ...
+
+    def arrived(self) -> None: ...
