@@ -30,6 +30,7 @@ from bot.run.recover import replay
 from bot.run.step import Stepper
 from bot.storage import records
 from bot.storage.archive import Archive, ArchiveFailed, ArchiveRefused, Stored
+from bot.storage.choices import CHOICE
 from bot.storage.journal import JournalFailed, JournalRefused, SqliteJournal, journal_path
 from bot.storage.model import LoadedModel
 from bot.storage.trades import DaySummary, TradeRow, TradesCsv, TradesFailed, rows_of, summary, trades_path
@@ -144,7 +145,7 @@ class _Day:
         decoded = [
             records.decode(record.kind, record.body)
             for record in self._kept
-            if record.kind not in {records.BOOT, records.END}
+            if record.kind not in {records.BOOT, records.END, CHOICE}
         ]
         _refuse_strangers(decoded, engine)
         recovered = replay(engine, decoded, clock.monotonic())
