@@ -105,18 +105,20 @@ class _Live:
         rest = UpstoxRest(day.clock, day.token, self._hosts, algo_name=self._settings.broker.algo_name)
         try:
             await self._store_what_is_left()
-            if not await self._until(timetable, "preflight"):
-                return EXIT_DONE
             kept = self._kept()
+            # A stop before anything was traded is an end; afterwards the day itself must leave what is open.
+            traded = bool(records.boots(kept))
+            if not await self._until(timetable, "preflight") and not traded:
+                return EXIT_DONE
             if records.ended(kept) is None:
                 chosen = await self._prepare(rest, kept, timetable)
                 if chosen is None:
                     return EXIT_REFUSED
             else:
                 chosen = tuple(choices(kept).values())
-            if self._stop.is_set():
+            if self._stop.is_set() and not traded:
                 return EXIT_DONE
-            if not chosen and not records.boots(kept):
+            if not chosen and not traded:
                 self._log.warning("nothing_to_trade", reason="no contract was chosen for today")
                 return EXIT_DONE
             return (await trade(self._plan(chosen, timetable), self._stop)).exit_code
