@@ -117,7 +117,7 @@ class World:
     closes: str = "09:30:00"
     market_opens: str = "09:15:00"
     environ: dict[str, str] = field(default_factory=dict)
-    holidays: Sequence[dict[str, Any]] = ()
+    strikes: tuple[int, ...] = STRIKES  # that the twin trades; the master lists all
     rows: Sequence[dict[str, Any]] | None = None
     faults: Sequence[Fault] = ()
     twin: Twin | None = None
@@ -155,18 +155,20 @@ class World:
 
     async def _run(self, clock: LockstepClock, script: Any) -> int:
         opens, closes, market_opens = at("09:15:00"), at(self.closes), at(self.market_opens)
-        contracts = {key_of(s): Contract(key_of(s), 65, 65, 5, 1755, "NSE", f"NIFTY {s} CE") for s in STRIKES}
+        contracts = {
+            key_of(s): Contract(key_of(s), 65, 65, 5, 1755, "NSE", f"NIFTY {s} CE") for s in self.strikes
+        }
         options = [
             SyntheticMarket(
                 key_of(strike), tick=5, lot=65, seed=3, opens_at=market_opens, closes_at=closes,
                 start_price=200_00 + (25_000 - strike) * 50,
             )
-            for strike in STRIKES
+            for strike in self.strikes
         ]  # fmt: skip
         market = merged(index(market_opens, closes), synthetic(*options))
         twin = self.twin = Twin(
             clock, contracts, market, opens_at=opens, closes_at=closes, seed=1,
-            faults=self.faults, holidays=self.holidays,
+            faults=self.faults,
         )  # fmt: skip
         base = (await twin.start()).rest
         playing = asyncio.create_task(twin.run())

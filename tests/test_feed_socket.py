@@ -276,6 +276,36 @@ def test_more_is_subscribed_changed_and_left_and_a_new_connection_asks_for_the_r
     lockstep(scene)
 
 
+def test_what_is_asked_for_while_a_connection_is_just_opening_is_not_forgotten():
+    """Our first words are on their way, the socket is not ours yet: it is said with the next frame."""
+    other = "NSE_FO|2"
+
+    async def talk(peer, connection):
+        await peer.hear(connection)
+        await peer.say(connection, tick_frame(100.0))
+        for _ in range(2):
+            await peer.hear(connection)
+
+    async def scene(clock):
+        events = []
+        async with Peer(clock, talk) as peer:
+
+            def put(event):
+                events.append(event)
+                if isinstance(event, FeedUp):  # said within `on_open`
+                    asked.append(asyncio.ensure_future(feed.subscribe("full", [other])))
+
+            asked = []
+            feed, _ = make_feed(peer, put)
+            async with running(feed):
+                await until(lambda: len(peer.requests) >= 2, clock=clock)
+                await asked[0]
+                await clock.sleep_until(clock.now() + SECOND)
+        assert ("sub", (other,)) in [(each.method, each.keys) for each in peer.requests]
+
+    lockstep(scene)
+
+
 def test_a_key_that_stands_still_while_the_index_moves_is_asked_for_anew_in_session_only():
     """Stuck for 30 s: `unsub` + `sub`; still stuck: twice as long until the next time; then it moves."""
 

@@ -107,8 +107,9 @@ def test_started_at_1528_it_joins_enters_nothing_and_ends_with_the_close(tmp_pat
     """A regular day: the flatten is a minute away, the segment closes at 15:40."""
     key = f'[[instruments]]\nkey = "{key_of(25000)}"\n'
     world = World(
-        tmp_path, starts="15:28:00", calendar="", closes="15:40:00", market_opens="15:20:00", instruments=key
-    )
+        tmp_path, starts="15:28:00", calendar="", closes="15:40:00", market_opens="15:20:00", instruments=key,
+        strikes=(25000,),
+    )  # fmt: skip
     assert world.run() == EXIT_DONE
     assert not world.said("order")
     assert [line["phase"] for line in world.said("phase")][-6:] == [
@@ -129,7 +130,7 @@ def test_on_its_day_of_expiry_a_contract_is_sold_earlier(tmp_path: Path) -> None
     key = f'[[instruments]]\nkey = "{key_of(25000)}"\n'
     early = {"BOT_SESSION__EXPIRY_DAY_ENTRY_CUTOFF": "09:17", "BOT_SESSION__EXPIRY_DAY_FLATTEN": "09:19"}
     rows = [row(25000, DAY), row(25050, EXPIRY)]
-    world = World(tmp_path, instruments=key, environ=early, rows=rows, market_opens="09:15:00")
+    world = World(tmp_path, instruments=key, environ=early, rows=rows, strikes=(25000,))
     assert world.run() == EXIT_DONE
     assert any("expires today" in line["problem"] for line in world.said("contract"))
     bought = [line for line in world.said("order") if line["side"] == "BUY"]
@@ -164,7 +165,7 @@ def clock_of(line: dict[str, str]) -> str:
 def test_what_can_not_be_traded_is_refused_in_a_sentence_before_anything_is_sent(
     tmp_path: Path, instruments: str, environ: dict[str, str], words: str
 ) -> None:
-    world = World(tmp_path, environ=environ, mode="live", starts="09:21:00", market_opens="09:16:00")
+    world = World(tmp_path, environ=environ, mode="live", starts="09:21:00", strikes=())
     world.instruments = instruments or world.instruments
     assert world.run() == EXIT_REFUSED
     assert any(words in line["problem"] for line in world.said("refused")), world.said("refused")
@@ -182,7 +183,7 @@ def test_a_master_that_is_gone_later_in_the_day_keeps_nobody_from_going_on(tmp_p
         lives.kill()
 
     key = f'[[instruments]]\nkey = "{key_of(25000)}"\n'
-    world = World(tmp_path, mode="live", instruments=key)
+    world = World(tmp_path, mode="live", instruments=key, strikes=(25000,))
     assert world.run(lose) == EXIT_DONE
     assert held(world) == 0
     assert len({line["instrument"] for line in world.said("order")}) == 1

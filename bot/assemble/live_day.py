@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from datetime import date
 
 from bot.assemble.broker import PAPER_MODES, Sandbox
 from bot.assemble.choosing import Chooser, adopted, choose_at
@@ -57,7 +57,7 @@ class LiveDay:
 def opening_for(
     settings: Settings,
     calendar: Calendar,
-    day: Any,
+    day: date,
     *,
     exchanges: Iterable[str] = (),
     expires_today: bool = False,

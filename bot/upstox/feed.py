@@ -48,6 +48,7 @@ class MarketFeed:
         self._decoder = decoder
         self._requests = count(1)
         self._stuck = StuckKeys()
+        self._unsaid: dict[InstrumentKey, str] = {}  # asked for while there was no connection to say it on
         self._tasks: set[asyncio.Task[bool]] = set()
         self._stream = Stream(clock, authorize, self, jitter=jitter, limits=limits, trust=trust)
         self.text_frames = 0  # the V3 feed has none, but some clients know them as refusals (upstox §3.2)
@@ -91,8 +92,8 @@ class MarketFeed:
         self._settle(wanted)
         self._decoder.add(keys)
         for method, some in (("sub", fresh), ("change_mode", changed)):
-            if some:
-                await self._stream.send(self._request(method, mode, some))
+            if some and not await self._stream.send(self._request(method, mode, some)):
+                self._unsaid |= dict.fromkeys(some, mode)  # a connection that is just opening missed it
 
     async def unsubscribe(self, keys: Sequence[InstrumentKey]) -> None:
         """Ask for less. What is under way of these keys is still delivered."""
@@ -116,6 +117,7 @@ class MarketFeed:
     async def on_open(self, send: Send) -> None:
         """The stream's word: a new connection, which knows nothing of us."""
         self._decoder.opened()
+        self._unsaid.clear()  # all of it is said now
         self._stuck.opened(self._clock.monotonic())
         for mode, keys in self._subscriptions.items():
             await send(self._request("sub", mode, keys))
@@ -132,7 +134,7 @@ class MarketFeed:
         events = self._decoder.decode(data, at, mono)
         for event in events:
             self._sink(event)
-        if mono >= self._stuck.look_at:
+        if mono >= self._stuck.look_at or self._unsaid:
             self._unstick(mono)
         if not events and self._decoder.flooded:
             raise Unintelligible
@@ -148,9 +150,14 @@ class MarketFeed:
         return self._stuck.total
 
     def _unstick(self, mono: Nanos) -> None:
-        """On a frame, a few times a minute: which of our instruments did the others leave behind?"""
-        heard = {key: self._decoder.heard_mono(key) for key in self._decoder.instruments}
-        for key in self._stuck.look(mono, heard):
+        """On a frame, a few times a minute: which of our instruments did the others leave behind? And what
+        was asked for too early to be said?
+        """
+        wanted, self._unsaid = list(self._unsaid), {}
+        if mono >= self._stuck.look_at:
+            heard = {key: self._decoder.heard_mono(key) for key in self._decoder.instruments}
+            wanted += self._stuck.look(mono, heard)
+        for key in wanted:
             task = asyncio.ensure_future(self.resubscribe(key))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
