@@ -11,6 +11,7 @@ BOT = ROOT / "bot"
 FLOORS = {
     "core": 1,
     "run": 2,
+    "settings_file": 1,
     "settings": 2,
     "upstox": 3,
     "sim": 3,

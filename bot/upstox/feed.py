@@ -60,6 +60,10 @@ class MarketFeed:
         """In session (True) silence is judged: 5 s is suspect, 13.5 s ends the connection."""
         self._stream.arm(on)
 
+    def renew(self) -> None:
+        """There is a new token: try it at once."""
+        self._stream.renew()
+
     @property
     def state(self) -> State:
         """`auth_required`: only a new token helps."""
