@@ -55,7 +55,11 @@ def load_access(path: Path | None, environ: dict[str, str] | None = None) -> Acc
     """The few settings of it, out of an otherwise perhaps unfinished file. Raises SettingsRefused."""
     tree, problems = read_tree(path, environ, SECTIONS)
     known: dict[str, Any] = {}
-    models = {"broker": BrokerSettings, "data": DataSettings, "login": LoginSettings}
+    models: dict[str, type[BaseModel]] = {
+        "broker": BrokerSettings,
+        "data": DataSettings,
+        "login": LoginSettings,
+    }
     for section, model in models.items():
         try:
             known[section] = model.model_validate(tree.get(section, {}))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 _BYTES_MAX: Final = 8192
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_OTHERS: Final = stat.S_IRWXO  # the group may: a container's user often reads a mounted secret that way
 
 
 class TokenFileRefused(Exception):
@@ -30,8 +30,8 @@ def read_token(path: Path) -> str:
         ) from None
     if mode & _OTHERS:
         raise TokenFileRefused(
-            f"{path}: other users may read it (mode {stat.S_IMODE(mode):o}), and whoever has it can trade your "
-            f"account. Run `chmod 600 {path}`; if this machine has other users, make a new token, too."
+            f"{path}: every user may read it (mode {stat.S_IMODE(mode):o}), and whoever has it can trade "
+            f"your account. Run `chmod 600 {path}`; if this machine has other users, make a new token, too."
         )
     if len(content) > _BYTES_MAX:
         raise TokenFileRefused(f"{path}: is no token file (too long). Run `bot token set`.")
