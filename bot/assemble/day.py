@@ -6,7 +6,7 @@ It knows which parts there are; it decides nothing about trading.
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -23,7 +23,7 @@ from bot.core.session import Session
 from bot.run.day import DayParts, run_day
 from bot.run.inbox import Inbox
 from bot.run.outbox import Outbox
-from bot.run.ports import Clock, Observer
+from bot.run.ports import Clock, Observer, Sink
 from bot.run.recover import replay
 from bot.run.step import Stepper
 from bot.storage import records
@@ -71,6 +71,15 @@ class Plan:
     no_entries: str = ""  # why, when the day may only be watched (and old positions sold)
     jitter_seed: int | None = None  # None: the system's randomness
     on_ready: Callable[["Desk"], None] = lambda _: None
+    beside: Callable[["Lines"], Awaitable[None]] | None = None  # runs as long as the day
+
+
+class Lines(NamedTuple):
+    """The running day as those see it who look after its access beside it."""
+
+    put: Sink  # events for the engine
+    rest: UpstoxRest
+    renew: Callable[[], None]  # let the sockets try a new token at once
 
 
 class Desk(NamedTuple):
@@ -164,7 +173,7 @@ class _Day:
             clock, inbox.put, rest.authorize_market, decoder, decoder.instruments, jitter=jitter
         )
         broker = UpstoxBroker(clock, inbox.put, rest, jitter=jitter)
-        view = DayView(plan.mode, self._model, clock, engine, decoder, plan.token, plan.logs)
+        view = DayView(plan.mode, self._model, clock, engine, decoder, plan.token, plan.logs, rest)
         self._view = view
         metrics = Metrics(view, classifier.seconds)
         outbox = Outbox(
@@ -180,9 +189,15 @@ class _Day:
         if ops is not None:
             await ops.start()
         plan.on_ready(Desk(engine, feed, broker, view, ops.port if ops else 0))
+
+        def renew() -> None:
+            feed.renew()
+            broker.stream.renew()
+
         try:
             parts = DayParts(clock, plan.session, engine, inbox, stepper, outbox, feed, broker)
-            await run_day(parts, stop, feed.arm, metrics.histogram(LOOP_LAG).observe)
+            beside = plan.beside(Lines(inbox.put, rest, renew)) if plan.beside else None
+            await run_day(parts, stop, feed.arm, metrics.histogram(LOOP_LAG).observe, beside)
             over = not stop.is_set() or clock.now() >= plan.session.flatten_at
             return await self._close(engine, broker, feed, over=over)
         finally:

@@ -89,7 +89,7 @@ async def _keep(access: AccessSettings, text: str, console: Console, clock: Cloc
     console.print(f"  kept in {access.token_file} (readable by you alone)", highlight=False, soft_wrap=True)
     if access.environment_token and not expired(access.environment_token, clock.now()):
         console.print(
-            "[yellow]![/yellow] BOT_LIVE_ACCESS_TOKEN is set, too, and goes first at the next start: unset it.",
+            "[yellow]![/yellow] BOT_LIVE_ACCESS_TOKEN is set, too, and goes first at a start: unset it.",
             highlight=False,
         )
     return EXIT_DONE

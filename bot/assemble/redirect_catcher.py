@@ -6,7 +6,7 @@ A server for a minute: plain HTTP, GET only, nothing kept, nothing logged (the a
 import asyncio
 import hmac
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Self
 from urllib.parse import parse_qs, urlsplit
 
 from bot.upstox.login import LoginRefused
@@ -35,7 +35,7 @@ class RedirectCatcher:
         self._code: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._server: asyncio.Server | None = None
 
-    async def __aenter__(self) -> "RedirectCatcher":
+    async def __aenter__(self) -> Self:
         try:
             self._server = await asyncio.start_server(
                 self._serve, self._host, self._port, limit=_HEAD_BYTES_MAX

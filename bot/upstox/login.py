@@ -1,4 +1,4 @@
-"""The OAuth dialog's two halves: the address a person opens, and the exchange of its code for a token (upstox §2.1).
+"""The OAuth dialog's two halves: the address a person opens, and its code for a token (upstox §2.1).
 
 It knows no browser and no file. A code is burned by its first use, also by one that fails, so the exchange
 is asked once. Neither code, secret nor token may get into a text.
@@ -20,7 +20,7 @@ _ADVICE: Final = {
     "UDAPI100057": "The code was used or too old: run `bot login` again and do not reload the page.",
     "UDAPI100069": "API key, redirect address or code do not belong together: compare [login] with the app's "
     "page in the developer console, letter by letter.",
-    "UDAPI100068": "API key or redirect address is wrong: compare [login] with the app's page in the console.",
+    "UDAPI100068": "API key or redirect address is wrong: compare [login] with the app's page.",
     "UDAPI100016": "API key or secret is wrong: copy both again from the developer console.",
     "UDAPI100058": "The account needs reactivation: log in to the broker's site.",
     "UDAPI100073": "The app is inactive: look at it in the developer console.",
@@ -74,8 +74,8 @@ async def exchange(
             answer = await client.post(f"{host}/v2/login/authorization/token", data=form, headers=headers)
     except httpx.HTTPError as error:
         raise LoginRefused(
-            f"the broker did not answer the exchange ({type(error).__name__}). Run `bot login` again: the code "
-            "may be used up."
+            f"the broker did not answer the exchange ({type(error).__name__}). Run `bot login` again: the "
+            "code may be used up."
         ) from None
     finally:
         clock.arrived()

@@ -150,7 +150,7 @@ async def funds(ground: Ground) -> Finding:
         return warn(
             name,
             f"₹{rupees_text(available)} available; no price is known of {', '.join(missing)}",
-            "Run `bot preflight` again once it has traded today, or name another contract.",
+            "Run `bot preflight` again once it has traded today.",
         )
     seen = _exposures(ground, prices)
     cost = sum(one.cost for one in seen)

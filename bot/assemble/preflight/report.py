@@ -44,4 +44,4 @@ def show(findings: Sequence[Finding], mode: str, console: Console, redactor: Red
     console.print(table)
     no = [finding.check for finding in findings if finding.verdict is Verdict.NO_GO]
     verdict = f"[red]✗ No go[/red]: {', '.join(no)}" if no else "[green]✓ Go[/green]"
-    console.print(f"{verdict} (mode {mode})")
+    console.print(f"{verdict} (mode {mode})", highlight=False)
