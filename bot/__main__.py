@@ -91,9 +91,6 @@ def preflight(
         Path | None, typer.Option(help="Settings; bot.toml in this folder unless given.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document (as in a pipe).")] = False,
-    instruments: Annotated[
-        str | None, typer.Option(help="The instrument master: an address or a file; the broker's without.")
-    ] = None,
 ) -> None:
     """Go or no-go: every check with what to do. Sends no order; asks the broker a dozen questions.
 
@@ -104,10 +101,9 @@ def preflight(
     """
     from bot.assemble.preflight.command import run_preflight
     from bot.settings import SettingsRefused, load
-    from bot.upstox.instruments import SOURCE
 
     try:
-        code = run_preflight(load(config), Console(), as_json=as_json, master_source=instruments or SOURCE)
+        code = run_preflight(load(config), Console(), as_json=as_json)
     except SettingsRefused as refused:
         refuse(refused.problems)
     raise typer.Exit(code)

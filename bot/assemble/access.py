@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from bot.core.units import Nanos, ist
 from bot.run.ports import Clock
 from bot.settings import SECTIONS, TOKEN_FILE_NAME, BrokerSettings, DataSettings, Settings, SettingsRefused
 from bot.settings_file import read_tree
+from bot.settings_sections import LoginSettings
 from bot.storage.token_file import read_token
 from bot.upstox.auth import Token, expiry_of
 from bot.upstox.rest import Hosts, UpstoxRest
@@ -21,16 +22,6 @@ from bot.upstox.wire_account import Identity
 from bot.upstox.wire_answers import ReadFailed
 
 NEW_TOKEN = "get a new one with `bot login` (or `bot token set`)"  # noqa: S105
-
-
-class LoginSettings(BaseModel):
-    """`[login]` of bot.toml; the secret comes from BOT_LOGIN__API_SECRET alone."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
-
-    api_key: str = ""
-    api_secret: SecretStr = SecretStr("")
-    redirect_uri: str = "http://127.0.0.1:8910/login"  # as registered with the app, letter by letter
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from bot.assemble.books import Books, compare
+from bot.assemble.books import Books, compare, with_trade_ids
+from bot.assemble.broker import DayBroker, Sandbox, order_side
 from bot.assemble.view import DayView
 from bot.core.commands import PlaceOrder, RecordFill
 from bot.core.engine import Engine
 from bot.core.rules import Contract, Rules
 from bot.core.session import Session
+from bot.core.units import InstrumentKey
 from bot.run.day import DayParts, run_day
 from bot.run.inbox import Inbox
 from bot.run.outbox import Outbox
@@ -28,6 +30,7 @@ from bot.run.recover import replay
 from bot.run.step import Stepper
 from bot.storage import records
 from bot.storage.archive import Archive, ArchiveFailed, ArchiveRefused, Stored
+from bot.storage.choices import CHOICE
 from bot.storage.journal import JournalFailed, JournalRefused, SqliteJournal, journal_path
 from bot.storage.model import LoadedModel
 from bot.storage.trades import DaySummary, TradeRow, TradesCsv, TradesFailed, rows_of, summary, trades_path
@@ -67,6 +70,10 @@ class Plan:
     public_settings: dict[str, Any] = field(default_factory=dict)
     observers: tuple[Observer, ...] = ()
     algo_name: str = ""
+    companions: tuple[
+        InstrumentKey, ...
+    ] = ()  # lively keys, subscribed to tell a quiet option from a dead feed
+    sandbox: Sandbox | None = None  # where mode sandbox posts its copies
     verbose: bool = False
     no_entries: str = ""  # why, when the day may only be watched (and old positions sold)
     jitter_seed: int | None = None  # None: the system's randomness
@@ -87,7 +94,7 @@ class Desk(NamedTuple):
 
     engine: Engine
     feed: MarketFeed
-    broker: UpstoxBroker
+    broker: DayBroker
     view: DayView
     ops_port: int  # 0: no endpoints
 
@@ -148,7 +155,7 @@ class _Day:
         decoded = [
             records.decode(record.kind, record.body)
             for record in self._kept
-            if record.kind not in {records.BOOT, records.END}
+            if record.kind not in {records.BOOT, records.END, CHOICE}
         ]
         _refuse_strangers(decoded, engine)
         recovered = replay(engine, decoded, clock.monotonic())
@@ -169,10 +176,28 @@ class _Day:
         rest = UpstoxRest(clock, plan.token, plan.hosts, algo_name=plan.algo_name)
         jitter = random.Random(plan.jitter_seed).random  # noqa: S311 - spreads reconnects, no secret
         decoder = MarketDecoder([contract.key for contract in plan.contracts])
-        feed = MarketFeed(
-            clock, inbox.put, rest.authorize_market, decoder, decoder.instruments, jitter=jitter
+        orders = order_side(
+            plan.mode,
+            clock,
+            inbox.put,
+            rest,
+            session=plan.session,
+            contracts=plan.contracts,
+            kept=decoded,
+            jitter=jitter,
+            log=plan.logs.log,
+            sandbox=plan.sandbox,
         )
-        broker = UpstoxBroker(clock, inbox.put, rest, jitter=jitter)
+        broker = orders.broker
+        feed = MarketFeed(
+            clock,
+            orders.listening(inbox.put),
+            rest.authorize_market,
+            decoder,
+            decoder.instruments,
+            jitter=jitter,
+            companions=plan.companions,
+        )
         view = DayView(plan.mode, self._model, clock, engine, decoder, plan.token, plan.logs, rest)
         self._view = view
         metrics = Metrics(view, classifier.seconds)
@@ -192,7 +217,8 @@ class _Day:
 
         def renew() -> None:
             feed.renew()
-            broker.stream.renew()
+            if isinstance(broker, UpstoxBroker):
+                broker.stream.renew()
 
         try:
             parts = DayParts(clock, plan.session, engine, inbox, stepper, outbox, feed, broker)
@@ -203,13 +229,12 @@ class _Day:
         finally:
             if ops is not None:
                 await ops.stop()
+            await orders.aclose()
             await rest.aclose()
 
     # ---- the end of the day --------------------------------------------------------------------------
 
-    async def _close(
-        self, engine: Engine, broker: UpstoxBroker, feed: MarketFeed, *, over: bool
-    ) -> DayResult:
+    async def _close(self, engine: Engine, broker: DayBroker, feed: MarketFeed, *, over: bool) -> DayResult:
         """Close the books. `over=False`: stopped in mid-day, so a later start may go on; nothing is final."""
         plan = self._plan
         rows = self._rows
@@ -217,7 +242,7 @@ class _Day:
         ours = {order.order_id for order in engine.account.orders.values() if order.order_id}
         trades = await broker.trades()
         books = None if trades is None else compare(fills, trades, ours.__contains__)
-        await self._last_writes(lambda: self._csv.rewrite(_with_trade_ids(rows, books)), "trades csv")
+        await self._last_writes(lambda: self._csv.rewrite(with_trade_ids(rows, books)), "trades csv")
         day = summary(fills)
         code = EXIT_DONE
         if books is None or not books.reconciled:
@@ -275,20 +300,6 @@ def _refuse_strangers(kept: Sequence[object], engine: Engine) -> None:
             f"Today's journal holds orders of {', '.join(strangers)}, no longer in the settings. "
             "Put the instrument back for today, or close what is open by hand and move the journal away."
         )
-
-
-def _with_trade_ids(rows: Sequence[TradeRow], books: Books | None) -> list[TradeRow]:
-    """The rows, with the exchange's trade ids and times where the broker's list tells them."""
-    if books is None:
-        return list(rows)
-    named = []
-    for index, row in enumerate(rows):
-        trade = books.trade_ids.get(index)
-        if trade is not None:
-            fill = row.fill._replace(exchange_time=trade.exchange_time)
-            row = row._replace(trade_id=trade.trade_id, fill=fill)
-        named.append(row)
-    return named
 
 
 def settings_path(plan: Plan) -> Path:

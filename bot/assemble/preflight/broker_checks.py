@@ -5,7 +5,7 @@ by cancelling an order that does not exist.
 """
 
 import contextlib
-from typing import Final
+from typing import Final, TypeAlias
 
 from bot.assemble.access import TokenRefused, expiry_words, refusal
 from bot.assemble.preflight.finding import Finding, no_go, ok, warn
@@ -18,7 +18,6 @@ from bot.core.exposure import Exposure, exposure
 from bot.core.rules import Contract
 from bot.core.trading_day import Deadlines, NoSession, Opening, session_for
 from bot.core.units import SECOND, InstrumentKey, Paise, rupees_text
-from bot.storage import calendar_file
 from bot.upstox.calendar import ask_broker
 from bot.upstox.wire_answers import CallResult, ReadFailed
 
@@ -30,6 +29,8 @@ _PAST_THE_DOOR: Final = frozenset(
 _SKEW_WARN: Final = 2 * SECOND  # hazards T2
 _SKEW_NO_GO: Final = 5 * SECOND
 _CHARGES_OFF: Final[Paise] = 2_00  # contract notes round STT to the rupee (market §2)
+Contracts: TypeAlias = tuple[Contract, ...]
+Prices: TypeAlias = dict[InstrumentKey, Paise]
 _DERIVATIVES: Final = {"NSE": "NFO", "BSE": "BFO"}
 
 
@@ -46,7 +47,7 @@ async def token(ground: Ground) -> Finding:
     told = f"accepted for {found.user_id}; it {expiry_words(ground.token())}"
     if not found.active:
         return no_go(name, f"{told}, but the account is not active", "Mend that on the broker's site.")
-    segments = {_DERIVATIVES[contract.exchange] for contract in ground.contracts}
+    segments = {_DERIVATIVES[exchange] for exchange in await ground.exchanges()}
     if found.exchanges and (missing := sorted(segments - found.exchanges)):
         advice = "Activate the derivatives segment on the broker's site, or choose the other exchange."
         return no_go(name, f"{told}, but the account has no {', '.join(missing)}", advice)
@@ -101,7 +102,7 @@ async def calendar(ground: Ground) -> Finding:
     """Is the year covered, is there a session today, and does the broker agree?"""
     name, day, times = "calendar", ground.day, ground.settings.session
     try:
-        known = calendar_file.load(ground.settings.data_folder)
+        known = ground.calendar()
     except CalendarRefused as refused:
         return no_go(name, str(refused), "Correct calendar.csv in the data folder, or move it away.")
     if not known.covers(day):
@@ -110,13 +111,18 @@ async def calendar(ground: Ground) -> Finding:
             f"{day.year} is not covered by the calendar",
             "Run `bot calendar fetch` and look at its list.",
         )
-    exchanges = {contract.exchange for contract in ground.contracts}
     broker, untold = await ask_broker(ground.rest, day)
     opening = session_for(
         day,
         known,
-        Deadlines(opens=times.open, entry_cutoff=times.entry_cutoff, flatten=times.flatten),
-        exchanges=exchanges,
+        Deadlines(
+            opens=times.open,
+            entry_cutoff=times.entry_cutoff,
+            flatten=times.flatten,
+            expiry_day_entry_cutoff=times.expiry_day_entry_cutoff,
+            expiry_day_flatten=times.expiry_day_flatten,
+        ),
+        exchanges=await ground.exchanges(),
         special=times.special,
         broker=broker,
     )
@@ -141,18 +147,20 @@ async def funds(ground: Ground) -> Finding:
     name, rules = "funds", ground.settings.rules
     try:
         available = await ground.rest.available()
-        prices = await ground.prices()
+        contracts, prices = await ground.contracts(), await ground.prices()
     except ReadFailed as failure:
         if failure.reason == "shut":
             return warn(name, "the broker tells funds from 05:30", "Run `bot preflight` again then.")
         return warn(name, f"not told: {failure}", "Look into the broker's app before the open.")
-    if missing := [contract.name for contract in ground.contracts if contract.key not in prices]:
+    if not contracts:
+        return ok(name, f"₹{rupees_text(available)} available; the contract is chosen at 09:20")
+    if missing := [contract.name for contract in contracts if contract.key not in prices]:
         return warn(
             name,
             f"₹{rupees_text(available)} available; no price is known of {', '.join(missing)}",
             "Run `bot preflight` again once it has traded today.",
         )
-    seen = _exposures(ground, prices)
+    seen = _exposures(ground, contracts, prices)
     cost = sum(one.cost for one in seen)
     if cost > available:
         return no_go(
@@ -166,15 +174,15 @@ async def funds(ground: Ground) -> Finding:
         f"₹{rupees_text(worst)}, with a 10 % gap ₹{rupees_text(sum(one.at_gap for one in seen))}, at worst "
         f"all ₹{rupees_text(sum(one.everything for one in seen))}; {_day_limit(ground)}"
     )
-    return _warned(ground, prices, worst, said) if rules.risk.guards else ok(name, said)
+    return _warned(ground, contracts, prices, worst, said) if rules.risk.guards else ok(name, said)
 
 
-def _warned(ground: Ground, prices: dict[InstrumentKey, Paise], at_stop: Paise, said: str) -> Finding:
+def _warned(ground: Ground, contracts: Contracts, prices: Prices, at_stop: Paise, said: str) -> Finding:
     """Funds suffice; do the owner's own limits leave anything to do?"""
     risk, name = ground.settings.rules.risk, "funds"
     if risk.daily_loss is not None and at_stop > risk.daily_loss:
         return warn(name, said, "One stop exceeds risk.daily_loss_rupees: raise it, or trade fewer lots.")
-    for contract in ground.contracts:
+    for contract in contracts:
         price = prices[contract.key]
         if price < risk.premium_min:
             floor = rupees_text(risk.premium_min)
@@ -194,7 +202,7 @@ def _day_limit(ground: Ground) -> str:
     return f"the day ends at a loss of ₹{rupees_text(limit)} (a trigger, too)"
 
 
-def _exposures(ground: Ground, prices: dict[InstrumentKey, Paise]) -> list[Exposure]:
+def _exposures(ground: Ground, contracts: Contracts, prices: Prices) -> list[Exposure]:
     rules = ground.settings.rules
     return [
         exposure(
@@ -204,7 +212,7 @@ def _exposures(ground: Ground, prices: dict[InstrumentKey, Paise]) -> list[Expos
             rules.risk,
             card_on(ground.day, contract.exchange),
         )
-        for contract in ground.contracts
+        for contract in contracts
     ]
 
 
@@ -215,7 +223,7 @@ async def charges(ground: Ground) -> Finding:
         prices = await ground.prices()
         differences = [
             await _charged(ground, contract, prices[contract.key])
-            for contract in ground.contracts
+            for contract in await ground.contracts()
             if contract.key in prices
         ]
     except ReadFailed as failure:

@@ -18,7 +18,6 @@ from bot.run.ports import Clock
 from bot.settings import Settings
 from bot.storage.token_file import TokenFileRefused
 from bot.telemetry.redact import Redactor
-from bot.upstox import instruments
 from bot.upstox.auth import Token
 from bot.upstox.rest import UpstoxRest
 
@@ -31,12 +30,11 @@ def run_preflight(
     *,
     as_json: bool = False,
     clock: Clock | None = None,
-    master_source: str = instruments.SOURCE,
 ) -> int:
     """Ask everything, show it, and say 0 (go) or 3 (no go). `clock`: the wall's unless a test brings one."""
     clock = clock or WallClock()
     redactor = Redactor()
-    findings = asyncio.run(_examined(settings, clock, redactor, master_source))
+    findings = asyncio.run(_examined(settings, clock, redactor))
     mode = settings.broker.mode
     if as_json or not console.is_terminal:
         body = orjson.dumps(document(findings, clock.now(), mode, redactor), option=orjson.OPT_INDENT_2)
@@ -46,9 +44,7 @@ def run_preflight(
     return EXIT_GO if go(findings) else EXIT_REFUSED
 
 
-async def _examined(
-    settings: Settings, clock: Clock, redactor: Redactor, master_source: str
-) -> list[Finding]:
+async def _examined(settings: Settings, clock: Clock, redactor: Redactor) -> list[Finding]:
     access = access_of(settings)
     token, problem = None, ""
     try:
@@ -57,7 +53,7 @@ async def _examined(
         token = Token(text) if text else None
     except (TokenFileRefused, ValueError) as refused:
         problem = str(refused)
-    async with open_ground(settings, clock, token, master_source) as ground:
+    async with open_ground(settings, clock, token) as ground:
         findings = await examine(ground)
     if problem:
         said, _, advice = problem.partition(". ")
@@ -66,14 +62,12 @@ async def _examined(
 
 
 @asynccontextmanager
-async def open_ground(
-    settings: Settings, clock: Clock, token: Token | None, master_source: str
-) -> AsyncIterator[Ground]:
+async def open_ground(settings: Settings, clock: Clock, token: Token | None) -> AsyncIterator[Ground]:
     """What the checks stand on; its line to the broker is closed at the end."""
     access, algo_name = access_of(settings), settings.broker.algo_name
     rest = UpstoxRest(clock, token or _no_token, access.hosts, algo_name=algo_name)
     try:
-        yield Ground(settings, access, clock, token, rest, settings.contracts, master_source)
+        yield Ground(settings, access, clock, token, rest)
     finally:
         await rest.aclose()
 

@@ -6,97 +6,67 @@ Slow work goes to a thread. What a check can't understand is raised, not swallow
 import asyncio
 import os
 import random
+import re
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Final
 
+from bot.assemble.contracts import ContractsRefused
 from bot.assemble.preflight.finding import Finding, no_go, ok, warn
 from bot.assemble.preflight.ground import Ground
-from bot.core.calendar import CalendarRefused
 from bot.core.events import Event, FeedUp, SegmentStatus, Tick
-from bot.core.rules import Contract
-from bot.core.selection import ContractRefused
-from bot.core.units import SECOND, rupees_text
-from bot.storage import calendar_file
+from bot.core.units import SECOND, InstrumentKey, rupees_text
 from bot.storage.archive import ArchiveFailed, ArchiveRefused
 from bot.storage.archive_probe import probe
 from bot.storage.model import ModelRefused, load_model
 from bot.upstox.feed import MarketFeed
-from bot.upstox.instruments import Master, MasterRefused
 from bot.upstox.reconnect import State
 from bot.upstox.wire_market import MarketDecoder
 
 FREE_WARN_BYTES: Final = 1 << 30
 FREE_NO_GO_BYTES: Final = 200 << 20  # a day's journal and tape take some tens of MB
+# Problems of contracts_of that are about numbers, not about the contract itself.
+_ABOUT_NUMBERS: Final = re.compile(r"quantity \d|instruments: .* in the settings, the instrument master says")
 _OPEN: Final = "NORMAL_OPEN"
 _LOOK_EVERY: Final = SECOND // 10
 
 
 async def instrument(ground: Ground) -> Finding:
-    """Is each contract listed today, an index option, and not about to expire?"""
+    """Is each contract listed today, an option on an index, and not about to expire?"""
     name = "instrument"
     try:
-        master = await ground.master()
-        for contract in ground.contracts:
-            option = master.option(contract.key)
-            if option.expiry < ground.day:
-                advice = "Name a contract that is listed today in [[instruments]]."
-                return no_go(name, f"{option.name} expired on {option.expiry}", advice)
-            if not option.on_index:
-                master.contract_of(contract.key, None, ground.day)
-    except MasterRefused as refused:
-        return no_go(name, str(refused), "Try again in a minute; the list is public and needs no token.")
-    except ContractRefused as refused:
-        return no_go(name, " ".join(refused.problems), "Correct [[instruments]] key in bot.toml.")
-    said = ", ".join(f"{option.name} expires {option.expiry}" for option in map(master.option, ground.keys))
-    alerts = [*master.warnings(ground.day), *_expiring(ground, master)]
-    return warn(name, said, " ".join(alerts)) if alerts else ok(name, said)
-
-
-def _expiring(ground: Ground, master: Master) -> list[str]:
-    try:
-        calendar = calendar_file.load(ground.settings.data_folder)
-    except CalendarRefused:
-        return []  # the calendar check says so
-    words = []
-    for key in ground.keys:
-        left = calendar.trading_days(ground.day, master.option(key).expiry)
-        words.append(master.expiry_warning(key, ground.day, left))
-    return [word for word in words if word]
+        found = await ground.day_contracts()
+    except ContractsRefused as refused:
+        problems = [problem for problem in refused.problems if not _ABOUT_NUMBERS.match(problem)]
+        if problems:
+            return no_go(name, " ".join(problems), "Correct [[instruments]] in bot.toml, or try again.")
+        return ok(name, "listed in today's instrument master")
+    told = [f"{chosen.contract.name} expires {chosen.expiry or '(nobody told)'}" for chosen in found.chosen]
+    told += [f"{one.entry.title}: chosen at 09:20 out of {len(one.options)}" for one in found.pending]
+    if found.warnings:
+        advice = "Look at the expiry; name another contract in [[instruments]] if this one ends too soon."
+        return warn(name, " ".join((*told, *found.warnings)), advice)
+    return ok(name, ", ".join(told))
 
 
 async def lot_and_freeze(ground: Ground) -> Finding:
     """Do lot, freeze quantity and tick of the settings equal the exchange's of today?"""
     name = "lot and freeze"
     try:
-        master = await ground.master()
-        wrong = [word for contract in ground.contracts for word in _differences(contract, ground, master)]
-    except MasterRefused:
-        return no_go(name, "not known without the instrument master", "See instrument.")
-    except ContractRefused as refused:
-        return no_go(name, "; ".join(refused.problems), "Correct [[instruments]] in bot.toml.")
-    if wrong:
-        return no_go(name, "; ".join(wrong), "Correct [[instruments]] in bot.toml.")
+        found = await ground.day_contracts()
+    except ContractsRefused as refused:
+        if wrong := [problem for problem in refused.problems if _ABOUT_NUMBERS.match(problem)]:
+            return no_go(name, "; ".join(wrong), "Correct [[instruments]] in bot.toml.")
+        return no_go(name, "not known without the contract", "See instrument.")
+    if not found.chosen:
+        return ok(name, "taken from the instrument master when the contract is chosen")
+    contracts = [chosen.contract for chosen in found.chosen]
     said = ", ".join(
         f"{c.quantity} = {c.quantity // c.lot} × {c.lot}, at most {c.freeze_quantity} in an order"
-        for c in ground.contracts
+        for c in contracts
     )
     return ok(name, said)
-
-
-def _differences(ours: Contract, ground: Ground, master: Master) -> list[str]:
-    theirs = master.contract_of(ours.key, ours.quantity, ground.day)
-    pairs = (
-        ("lot", ours.lot, theirs.lot),
-        ("freeze_quantity", ours.freeze_quantity, theirs.freeze_quantity),
-        ("tick_rupees", ours.tick / 100, theirs.tick / 100),
-    )
-    return [
-        f"{ours.name}: {setting} = {mine} in the settings, the exchange says {real}"
-        for setting, mine, real in pairs
-        if mine != real
-    ]
 
 
 async def model(ground: Ground) -> Finding:
@@ -162,7 +132,10 @@ async def feed(ground: Ground) -> Finding:
     """Authorize, connect and subscribe; a tick of each instrument, or the word that the market is shut."""
     name, clock = "feed", ground.clock
     heard: list[Event] = []
-    decoder = MarketDecoder(ground.keys)
+    keys = await ground.keys_to_sample()
+    if not keys:
+        return warn(name, "nothing to subscribe without a contract", "See instrument.")
+    decoder = MarketDecoder(keys)
     sample = MarketFeed(
         clock, heard.append, ground.rest.authorize_market, decoder, decoder.instruments, jitter=random.random
     )
@@ -170,7 +143,7 @@ async def feed(ground: Ground) -> Finding:
     running = asyncio.create_task(sample.run())
     until = began + round(ground.feed_seconds * SECOND)
     try:
-        while clock.monotonic() < until and not _enough(heard, ground):
+        while clock.monotonic() < until and not _enough(heard, keys):
             if running.done():
                 running.result()  # ends only by a mistake of ours: raised here
             if sample.state is State.AUTH_REQUIRED:
@@ -179,12 +152,12 @@ async def feed(ground: Ground) -> Finding:
     finally:
         running.cancel()
         await asyncio.wait({running})
-    return judge_feed(name, ground, heard, sample, (clock.monotonic() - began) / SECOND)
+    return judge_feed(keys, heard, sample, (clock.monotonic() - began) / SECOND)
 
 
-def _enough(heard: list[Event], ground: Ground) -> bool:
+def _enough(heard: list[Event], keys: tuple[InstrumentKey, ...]) -> bool:
     ticked = {event.instrument for event in heard if isinstance(event, Tick)}
-    return ticked >= set(ground.keys) or bool(_shut(heard))
+    return ticked >= set(keys) or bool(_shut(heard))
 
 
 def _shut(heard: list[Event]) -> dict[str, str]:
@@ -193,11 +166,14 @@ def _shut(heard: list[Event]) -> dict[str, str]:
     return {segment: status for segment, status in last.items() if status != _OPEN}
 
 
-def judge_feed(name: str, ground: Ground, heard: list[Event], sample: MarketFeed, seconds: float) -> Finding:
+def judge_feed(
+    keys: tuple[InstrumentKey, ...], heard: list[Event], sample: MarketFeed, seconds: float
+) -> Finding:
     """What came within the time, in words."""
+    name = "feed"
     prices = {event.instrument: event.ltp for event in heard if isinstance(event, Tick)}
-    if prices.keys() >= set(ground.keys):
-        told = ", ".join(f"{c.name} ₹{rupees_text(prices[c.key])}" for c in ground.contracts)
+    if prices.keys() >= set(keys):
+        told = ", ".join(f"{key} ₹{rupees_text(prices[key])}" for key in keys)
         return ok(name, f"{told}, after {seconds:.1f} s")
     if shut := _shut(heard):
         told = ", ".join(f"{segment} {status}" for segment, status in sorted(shut.items()))
@@ -215,7 +191,7 @@ def judge_feed(name: str, ground: Ground, heard: list[Event], sample: MarketFeed
     if not decoder_heard(heard):
         advice = "Try again; if it stays, the broker's feed has an outage: see its status page."
         return no_go(name, f"connected, and not one frame within {seconds:.0f} s", advice)
-    silent = ", ".join(contract.name for contract in ground.contracts if contract.key not in prices)
+    silent = ", ".join(key for key in keys if key not in prices)
     advice = "It may trade rarely, or the key may be of an expired contract: see instrument."
     return warn(name, f"connected, but no tick of {silent} within {seconds:.0f} s", advice)
 
