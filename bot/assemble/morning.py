@@ -1,4 +1,4 @@
-"""Before the open: wait for a token that works, look whether the day can be traded, watch the token after that.
+"""Before the open: wait for a token that works, look whether the day can be traded; then watch the token.
 
 What `bot run` does about its access, in one place. A token is untrusted until a profile call proves it; it
 is waited for until 09:10, a page goes out at 08:50, and nothing is ever traded without one (components: the
@@ -50,12 +50,12 @@ class Morning:
         self._refused: dict[str, str] = {}  # digest of a token → why it does not do
         self._told = ""
 
-    async def admitted(self) -> Admitted | None:
-        """The token of the day, once it is proven; None when there is none by 09:10. Waits until then."""
+    async def admitted(self, stop: asyncio.Event) -> Admitted | None:
+        """The token of the day, once it is proven; None when there is none by 09:10, or `stop` came first."""
         alert_at = self._session.open_at - ALERT_BEFORE_OPEN
         last_at = self._session.open_at - LAST_LOOK_BEFORE_OPEN
         paged = False
-        while True:
+        while not stop.is_set():
             last = self._clock.now() >= last_at  # before the look: the look at 09:10 is made, and is the last
             if (found := await self._look(last=last)) is not None:
                 return found
@@ -67,9 +67,8 @@ class Morning:
                 paged = True
                 self._say("AuthRequired", "No token that works yet: run `bot login` or `bot token set` "
                           "before 09:10, or approve the request on the phone.")  # fmt: skip
-            await self._clock.sleep_until(
-                min(self._clock.now() + LOOK_EVERY, max(last_at, self._clock.now()))
-            )
+            await self._pause(min(self._clock.now() + LOOK_EVERY, last_at), stop)
+        return None
 
     async def examine(self, token: Token) -> list[Finding]:
         """The preflight, said line by line. From the connect phase on the running feed proves itself."""
@@ -95,6 +94,14 @@ class Morning:
             user_id=admitted.user_id,
         )
         return Beside(self._clock, watch, preflight)
+
+    async def _pause(self, until: Nanos, stop: asyncio.Event) -> None:
+        waits = [asyncio.ensure_future(self._clock.sleep_until(until)), asyncio.ensure_future(stop.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     # ---- inside --------------------------------------------------------------------------------------
 
