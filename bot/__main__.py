@@ -66,20 +66,31 @@ def run(
     config: Annotated[
         Path | None, typer.Option(help="Settings; bot.toml in this folder unless given.")
     ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            help="live, sandbox, paper or demo, whatever the settings say. paper: live prices, simulated "
+            "orders, a read-only token will do. sandbox: paper, and each order posted to the sandbox, too."
+        ),
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("-v", help="Print each tick: price, estimate, velocity, rel_diff, probability.")
     ] = False,
 ) -> None:
     """Trade one day with the settings in bot.toml, then exit. Early: waits. Late: joins safely.
 
-    Exit codes: 0 done, or no session today · 2 wrong settings, every one listed · 3 a year that the
-    calendar does not cover · 4 the books differ from the broker's · 5 ended holding a position.
+    Exit codes: 0 done, or no session today · 2 wrong settings, every one listed · 3 somebody must mend
+    something first: a year the calendar lacks, no instrument master, a contract that is gone · 4 the books
+    differ from the broker's · 5 ended holding a position.
     """
     from bot.assemble.live import LiveRefused, run_live
     from bot.settings import SettingsRefused, load
 
     try:
-        raise typer.Exit(run_live(load(config), verbose=verbose))
+        settings = load(config, mode=mode)
+        if settings.broker.mode == "demo":
+            demo([])
+        raise typer.Exit(run_live(settings, verbose=verbose))
     except (SettingsRefused, LiveRefused) as refused:
         refuse(refused.problems)
 
@@ -253,6 +264,55 @@ def train(
         train_model(files, out, seed)
     except (TickFileError, TrainingFailed, ModelRefused) as refused:
         refuse([str(refused)])
+
+
+calendar = typer.Typer(no_args_is_help=True, help="The trading calendar: show it, fetch the next year.")
+app.add_typer(calendar, name="calendar")
+
+
+@calendar.command("show")
+def calendar_show(
+    *,
+    year: Annotated[int | None, typer.Option(help="Only this year's days that are not regular.")] = None,
+    data: Annotated[
+        Path, typer.Option(envvar="BOT_DATA__FOLDER", help="The data folder; calendar.csv there is yours.")
+    ] = Path("data"),
+) -> None:
+    """Print the years that are covered, their holidays and special sessions, each with its source."""
+    from bot.assemble.calendar import show
+    from bot.core.calendar import CalendarRefused
+
+    try:
+        for line in show(data, year):
+            typer.echo(line)
+    except CalendarRefused as refused:
+        refuse(refused.problems)
+
+
+@calendar.command("fetch")
+def calendar_fetch(
+    *,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings; bot.toml in this folder unless given.")
+    ] = None,
+    year: Annotated[int | None, typer.Option(help="The year that is missing next, unless given.")] = None,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Write it into calendar.csv at once, without a review.")
+    ] = False,
+) -> None:
+    """Ask the broker for a year's holidays, print what would change, and write a proposal for your review.
+
+    Nothing counts until it stands in calendar.csv in the data folder: compare the proposal with the
+    exchange's circular, then rename it, or run again with --accept. Exit code 1: the list can't be used yet.
+    """
+    from bot.assemble.calendar import fetch
+    from bot.core.calendar import CalendarRefused
+    from bot.settings import SettingsRefused, load
+
+    try:
+        raise typer.Exit(fetch(load(config), year, accept_it=accept, say=typer.echo))
+    except (SettingsRefused, CalendarRefused) as refused:
+        refuse(refused.problems)
 
 
 def main() -> None:

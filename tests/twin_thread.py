@@ -23,7 +23,7 @@ class TwinThread:
     def __init__(self, starts_at: Nanos, speed: float, **more: Any) -> None:
         """`more` goes to the Twin as it is."""
         self._more = more
-        self._clock = WallClock(starts_at=starts_at, speed=speed)
+        self.clock = WallClock(starts_at=starts_at, speed=speed)
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="twin")
@@ -84,7 +84,7 @@ class TwinThread:
             start_price=300_00,
         )
         twin = self.twin = Twin(
-            self._clock,
+            self.clock,
             {KEY: Contract(KEY, 65, 65, 5, 1755, "NSE")},
             synthetic(market),
             opens_at=session.open_at,

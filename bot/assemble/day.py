@@ -16,6 +16,7 @@ import orjson
 
 from bot.assemble.books import Books, compare, with_trade_ids
 from bot.assemble.broker import DayBroker, Sandbox, order_side
+from bot.assemble.scrapes import last_scrapes
 from bot.assemble.view import DayView
 from bot.core.commands import PlaceOrder, RecordFill
 from bot.core.engine import Engine
@@ -78,6 +79,7 @@ class Plan:
     no_entries: str = ""  # why, when the day may only be watched (and old positions sold)
     jitter_seed: int | None = None  # None: the system's randomness
     on_ready: Callable[["Desk"], None] = lambda _: None
+    phase: Callable[[str], None] = lambda _: None  # told of what comes after the close: reconcile, archive, …
     beside: Callable[["Lines"], Awaitable[None]] | None = None  # runs as long as the day
 
 
@@ -225,7 +227,11 @@ class _Day:
             beside = plan.beside(Lines(inbox.put, rest, renew)) if plan.beside else None
             await run_day(parts, stop, feed.arm, metrics.histogram(LOOP_LAG).observe, beside)
             over = not stop.is_set() or clock.now() >= plan.session.flatten_at
-            return await self._close(engine, broker, feed, over=over)
+            result = await self._close(engine, broker, feed, over=over)
+            if ops is not None and over:
+                plan.phase("scrapes")
+                await last_scrapes(clock, ops)
+            return result
         finally:
             if ops is not None:
                 await ops.stop()
@@ -237,6 +243,7 @@ class _Day:
     async def _close(self, engine: Engine, broker: DayBroker, feed: MarketFeed, *, over: bool) -> DayResult:
         """Close the books. `over=False`: stopped in mid-day, so a later start may go on; nothing is final."""
         plan = self._plan
+        plan.phase("reconcile")
         rows = self._rows
         fills = tuple(row.fill for row in rows)
         ours = {order.order_id for order in engine.account.orders.values() if order.order_id}
@@ -258,6 +265,7 @@ class _Day:
         end = records.end_record(plan.clock.now(), code)
         await self._last_writes(lambda: self._journal.commit([end]), "journal")
         self._journal.close()  # one plain file from here on, fit to be archived
+        plan.phase("archive")
         stored, problem = await _archive(plan, result.files)
         return result._replace(stored=stored, archive_problem=problem)
 

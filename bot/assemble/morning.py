@@ -83,7 +83,8 @@ class Morning:
             self._say("PreflightNoGo", f"No entries today: {', '.join(no)}. What to do stands in the log.")
         return findings
 
-    def beside(self, admitted: Admitted, preflight: "asyncio.Task[list[Finding]]") -> "Beside":
+    def beside(self, admitted: Admitted, preflight: "asyncio.Task[list[Finding]] | None") -> "Beside":
+        """What is to run beside the day: the watch over the token, and the preflight's verdict."""
         watch = TokenWatch(
             self._clock,
             admitted.token,
