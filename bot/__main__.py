@@ -101,6 +101,9 @@ def preflight(
     config: Annotated[
         Path | None, typer.Option(help="Settings; bot.toml in this folder unless given.")
     ] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="live, sandbox or paper, whatever the settings say.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document (as in a pipe).")] = False,
 ) -> None:
     """Go or no-go: every check with what to do. Sends no order; asks the broker a dozen questions.
@@ -114,7 +117,7 @@ def preflight(
     from bot.settings import SettingsRefused, load
 
     try:
-        code = run_preflight(load(config), Console(), as_json=as_json)
+        code = run_preflight(load(config, mode=mode), Console(), as_json=as_json)
     except SettingsRefused as refused:
         refuse(refused.problems)
     raise typer.Exit(code)

@@ -20,14 +20,16 @@ from starlette.routing import Route
 from typer.testing import CliRunner, Result
 
 from bot.__main__ import app
-from bot.assemble.access import AccessSettings, first_token, load_access
+from bot.assemble.access import NOBODY, AccessSettings, TokenRefused, first_token, load_access, verify
 from bot.assemble.login import login
+from bot.run.live import WallClock
 from bot.settings import SettingsRefused
 from bot.storage.token_file import TokenFileRefused, read_token, write_token
 from bot.twin.server import TOKEN
 from bot.upstox.login import LoginRefused
+from bot.upstox.rest import Hosts
 from tests.conftest import at
-from tests.loopback import unused_port
+from tests.loopback import error, serving, unused_port
 from tests.twin_thread import TwinThread
 
 EXPIRED = "eyJhbGciOiJub25lIn0.eyJleHAiOjE3MDAwMDAwMDB9.x"  # exp: November 2023
@@ -274,3 +276,13 @@ def test_a_token_file_is_replaced_whole_and_never_read_when_open_to_all(tmp_path
     file.chmod(0o604)
     with pytest.raises(TokenFileRefused, match="chmod 600"):
         read_token(file)
+
+
+async def test_an_analytics_token_that_may_not_read_the_profile_does_where_no_orders_are_sent() -> None:
+    async with serving() as server:
+        server.on("/v2/user/profile", error(403, "UDAPI1154"))
+        hosts = Hosts(server.base, server.base)
+        assert await verify(WallClock(), hosts, "analytics", read_only=True) == NOBODY
+        with pytest.raises(TokenRefused, match="not the registered") as refused:
+            await verify(WallClock(), hosts, "analytics")
+        assert refused.value.passing

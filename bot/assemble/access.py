@@ -5,6 +5,7 @@ written by anything (components: the morning token).
 """
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +33,9 @@ class AccessSettings:
     environment_token: str
     token_file: Path
     login: LoginSettings
+
+
+NOBODY = Identity("", "", active=True, exchanges=frozenset(), products=frozenset())
 
 
 class TokenRefused(Exception):
@@ -104,8 +108,12 @@ def expiry_words(text: str) -> str:
     return f"expires at {ist(expiry):%Y-%m-%d %H:%M} IST"
 
 
-async def verify(clock: Clock, hosts: Hosts, text: str) -> Identity:
-    """Whose token this is, by a real call with it on a line of its own. Raises TokenRefused."""
+async def verify(clock: Clock, hosts: Hosts, text: str, *, read_only: bool = False) -> Identity:
+    """Whose token this is, by a real call with it on a line of its own. Raises TokenRefused.
+
+    `read_only`: an analytics token will do; from an address that is not registered it may read prices and not
+    the profile (403), and then it is nobody's by name (upstox §2.4).
+    """
     try:
         token = Token(text)
     except ValueError as error:
@@ -116,6 +124,8 @@ async def verify(clock: Clock, hosts: Hosts, text: str) -> Identity:
     try:
         found = await rest.identity()
     except ReadFailed as failure:
+        if read_only and failure.status == HTTPStatus.FORBIDDEN:
+            return NOBODY
         raise refusal(failure) from None
     finally:
         await rest.aclose()
@@ -128,9 +138,9 @@ async def verify(clock: Clock, hosts: Hosts, text: str) -> Identity:
 
 def refusal(failure: ReadFailed) -> TokenRefused:
     """A profile call that failed, in words that say what to do."""
-    if failure.status == 401:
+    if failure.status == HTTPStatus.UNAUTHORIZED:
         return TokenRefused(f"the broker does not accept the token ({failure.code}): {NEW_TOKEN}")
-    if failure.status == 403:
+    if failure.status == HTTPStatus.FORBIDDEN:
         return TokenRefused(
             f"the broker turns us away (403 {failure.code}): if this machine's address is not the registered "
             "one, register it in the developer console and get a new token; else try again in a minute",

@@ -44,6 +44,7 @@ class Morning:
     def __init__(self, settings: Settings, clock: Clock, session: Session, logs: Logs) -> None:
         self._settings = settings
         self._access = access_of(settings)
+        self._read_only = settings.broker.mode != "live"
         self._clock = clock
         self._session = session
         self._logs = logs
@@ -93,6 +94,7 @@ class Morning:
             self._logs.hide,
             self._logs.log,
             user_id=admitted.user_id,
+            read_only=self._read_only,
         )
         return Beside(self._clock, watch, preflight)
 
@@ -117,7 +119,7 @@ class Morning:
             if digest in self._refused:
                 continue
             try:
-                found = await verify(self._clock, self._access.hosts, text)
+                found = await verify(self._clock, self._access.hosts, text, read_only=self._read_only)
             except TokenRefused as refused:
                 self._complain(str(refused))
                 if refused.passing:

@@ -50,14 +50,18 @@ class TokenWatch:
         log: FilteringBoundLogger,
         *,
         user_id: str = "",
+        read_only: bool = False,
     ) -> None:
-        """`hide`: told of every candidate before anything else is done with it (the log's redactor)."""
+        """`read_only`: no orders are sent, so an analytics token will do. `hide`: told of every candidate
+        before anything else is done with it (the log's redactor).
+        """
         self._clock = clock
         self._token = token
         self._file = file
         self._hosts = hosts
         self._hide = hide
         self._log = log
+        self._read_only = read_only
         self.user_id = user_id
         self.state = Access.OK  # as last told
         self._refused: set[str] = set()  # digests of what did not do
@@ -92,7 +96,7 @@ class TokenWatch:
             return False
         self._hide(text)
         try:
-            found = await verify(self._clock, self._hosts, text)
+            found = await verify(self._clock, self._hosts, text, read_only=self._read_only)
         except TokenRefused as refused:
             if not refused.passing:
                 self._refused.add(digest)
@@ -131,7 +135,9 @@ class TokenWatch:
 
     def _tell(self, lines: Lines) -> None:
         """Tell the engine when it changes."""
-        states = (lines.rest.orders_access, lines.rest.reads_access)
+        states: tuple[Access, ...] = (lines.rest.orders_access, lines.rest.reads_access)
+        if self._read_only:  # such a token may be forbidden the account's own pages and still read prices
+            states = tuple(Access.OK if state is Access.FORBIDDEN else state for state in states)
         state = next((wanted for wanted in _WORDS if wanted in states), Access.OK)
         if state is self.state:
             return

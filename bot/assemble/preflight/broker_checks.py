@@ -5,6 +5,7 @@ by cancelling an order that does not exist.
 """
 
 import contextlib
+from http import HTTPStatus
 from typing import Final, TypeAlias
 
 from bot.assemble.access import TokenRefused, expiry_words, refusal
@@ -43,6 +44,9 @@ async def token(ground: Ground) -> Finding:
     try:
         found = await ground.rest.identity()
     except ReadFailed as failure:
+        if failure.status == HTTPStatus.FORBIDDEN and ground.settings.broker.mode != "live":
+            advice = "Fine for an analytics token from an address that is not registered: see feed."
+            return warn(name, "it may not read the profile (403)", advice)
         return no_go(name, *_halves(refusal(failure)))
     told = f"accepted for {found.user_id}; it {expiry_words(ground.token())}"
     if not found.active:
