@@ -116,6 +116,14 @@ def test_days_without_a_session_say_why(
     assert "no_session" in capsys.readouterr().out
 
 
+def test_in_december_a_year_nobody_covers_is_announced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = WallClock(starts_at=ist_nanos(date(2026, 12, 15), time(16)))
+    assert run_live(settings(tmp_path), verbose=False, clock=clock) == 0
+    assert "2027 is not covered" in capsys.readouterr().out
+
+
 def test_a_weekend_and_an_evening_have_no_session(tmp_path: Path) -> None:
     sunday = WallClock(starts_at=at("09:00:00") + 4 * 86_400 * 1_000_000_000)
     assert run_live(settings(tmp_path), verbose=False, clock=sunday) == 0

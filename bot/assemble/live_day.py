@@ -111,20 +111,22 @@ class _Live:
         rest = UpstoxRest(day.clock, day.token, self._hosts, algo_name=self._settings.broker.algo_name)
         try:
             await self._store_what_is_left()
-            if not await self._until(timetable, "preflight"):
-                return EXIT_DONE
-            if not await self._admitted():
-                return EXIT_DONE if self._stop.is_set() else EXIT_REFUSED
             kept = self._kept()
+            # A stop before anything was traded is an end; afterwards the day itself must leave what is open.
+            traded = bool(records.boots(kept))
+            if not await self._until(timetable, "preflight") and not traded:
+                return EXIT_DONE
             if records.ended(kept) is None:
+                if not await self._admitted():
+                    return EXIT_REFUSED
                 chosen = await self._prepare(rest, kept, timetable)
                 if chosen is None:
                     return EXIT_REFUSED
             else:
                 chosen = tuple(choices(kept).values())
-            if self._stop.is_set():
+            if self._stop.is_set() and not traded:
                 return EXIT_DONE
-            if not chosen and not records.boots(kept):
+            if not chosen and not traded:
                 self._log.warning("nothing_to_trade", reason="no contract was chosen for today")
                 return EXIT_DONE
             return (await trade(self._plan(chosen, timetable), self._stop)).exit_code
@@ -136,14 +138,17 @@ class _Live:
             await rest.aclose()
 
     async def _admitted(self) -> bool:
-        """A token that works, and the preflight begun beside what follows. False: no token, no day."""
+        """A token that works, and the preflight begun beside what follows. False: no token, no day.
+
+        A stop is no reason for one: what an earlier run left open is sold with the token there is.
+        """
         day = self._day
-        if not day.looks_after_access:
+        if not day.looks_after_access or self._stop.is_set():
             return True
         morning = Morning(self._settings, day.clock, self._opening.session, day.logs)
         admitted = await morning.admitted(self._stop)
         if admitted is None:
-            return False
+            return self._stop.is_set()
         day.token.replace(admitted.token())
         self._user_id, self._morning = admitted.user_id, morning
         self._preflight = asyncio.create_task(morning.examine(day.token))
