@@ -83,6 +83,14 @@ def access_of(settings: Settings) -> AccessSettings:
     )
 
 
+def kept_token(access: AccessSettings) -> str:
+    """The token that was put down for us, "" when there is none: the one place that knows where tokens lie.
+
+    Raises TokenFileRefused.
+    """
+    return read_token(access.token_file)
+
+
 def first_token(access: AccessSettings, now: Nanos) -> tuple[str, Literal["environment", "file", ""]]:
     """The token to begin with, and where it was: the environment's, unless it says that it has expired; then
     the file's. ("", "") when there is none at all. Raises TokenFileRefused.
@@ -90,7 +98,7 @@ def first_token(access: AccessSettings, now: Nanos) -> tuple[str, Literal["envir
     environment = access.environment_token
     if environment and not expired(environment, now):
         return environment, "environment"
-    if kept := read_token(access.token_file):
+    if kept := kept_token(access):
         return kept, "file"
     return (environment, "environment") if environment else ("", "")
 

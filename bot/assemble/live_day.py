@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bot.assemble.admission import Admitted, Beside, Morning
 from bot.assemble.broker import PAPER_MODES, Sandbox
 from bot.assemble.choosing import Chooser, adopted, choose_at
 from bot.assemble.contracts import ContractsRefused, DayContracts, Pending, contracts_of
 from bot.assemble.day import EXIT_DONE, Plan, trade
-from bot.assemble.morning import Admitted, Beside, Morning
 from bot.assemble.preflight.finding import Finding
 from bot.core.calendar import Calendar
 from bot.core.selection import ContractRefused

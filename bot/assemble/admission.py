@@ -9,7 +9,7 @@ import asyncio
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from bot.assemble.access import TokenRefused, access_of, verify
+from bot.assemble.access import TokenRefused, access_of, kept_token, verify
 from bot.assemble.day import Lines
 from bot.assemble.preflight.command import open_ground
 from bot.assemble.preflight.examine import examine
@@ -20,7 +20,7 @@ from bot.core.session import Session
 from bot.core.units import SECOND, Nanos
 from bot.run.ports import Clock
 from bot.settings import Settings
-from bot.storage.token_file import TokenFileRefused, read_token
+from bot.storage.token_file import TokenFileRefused
 from bot.telemetry.logs import Logs
 from bot.upstox.auth import Token
 
@@ -133,7 +133,7 @@ class Morning:
 
     def _candidates(self) -> tuple[str, ...]:
         try:
-            kept = read_token(self._access.token_file)
+            kept = kept_token(self._access)
         except TokenFileRefused as refused:
             self._complain(str(refused))
             kept = ""
