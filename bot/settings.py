@@ -5,8 +5,6 @@ over the file over the defaults. Secrets come from the environment or a token fi
 are never printed: their type hides them. Pydantic lives only here; inside the bot settings are plain records.
 """
 
-import os
-import tomllib
 from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
@@ -17,18 +15,11 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from bot.core.forecast import RelDiff
 from bot.core.rules import Contract, OrderRules, RiskRules, Rules, StrategyRules
 from bot.core.units import paise
-from bot.settings_sections import InstrumentSettings, Section
+from bot.settings_file import SettingsRefused as SettingsRefused  # noqa: PLC0414 - others know it from here
+from bot.settings_file import read_tree
+from bot.settings_sections import InstrumentSettings, LoginSettings, Section
 
-_SHORT_NAMES = ("BOT_LIVE_ACCESS_TOKEN", "BOT_SANDBOX_ACCESS_TOKEN", "BOT_INSTRUMENT_KEY", "BOT_TRADE_QTY")
-_PREFIX = "BOT_"
-
-
-class SettingsRefused(ValueError):
-    """The settings are wrong. `problems` lists every one, each with its key and what to do."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
+TOKEN_FILE_NAME = "access_token"  # noqa: S105 - a file
 
 
 class BrokerSettings(Section):
@@ -40,6 +31,7 @@ class BrokerSettings(Section):
     sandbox_host: str = "https://api-sandbox.upstox.com"
     live_access_token: SecretStr = SecretStr("")
     sandbox_access_token: SecretStr = SecretStr("")
+    token_file: Path | None = None  # None: `access_token` in the data folder
 
     @field_validator("api_host", "order_host", "sandbox_host")
     @classmethod
@@ -126,6 +118,10 @@ class _Document(Section):
     archive: ArchiveSettings = ArchiveSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     model: ModelSettings = ModelSettings()
+    login: LoginSettings = LoginSettings()
+
+
+SECTIONS = frozenset(_Document.model_fields) - {"instruments"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +140,7 @@ class Settings:
     archive_root: str
     telemetry: TelemetrySettings
     model_path: Path
+    token_file: Path
     public: dict[str, Any]  # for the archive: everything but the secrets
 
 
@@ -152,14 +149,7 @@ def load(path: Path | None, environ: dict[str, str] | None = None, *, mode: str 
 
     Raises SettingsRefused.
     """
-    environ = dict(os.environ) if environ is None else environ
-    chosen = path or Path("bot.toml")
-    if path is None and not chosen.exists():
-        tree: dict[str, Any] = {}
-    else:
-        tree = _read(chosen)
-    problems = _secrets_in_file(tree)
-    problems += _overlay(tree, environ)
+    tree, problems = read_tree(path, environ, SECTIONS)
     if mode is not None and isinstance(tree["broker"], dict):
         tree["broker"]["mode"] = mode
     problems += _wanted_by_mode(tree)
@@ -171,69 +161,6 @@ def load(path: Path | None, environ: dict[str, str] | None = None, *, mode: str 
     if problems:
         raise SettingsRefused(problems)
     return _frozen(document)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SettingsRefused(
-            [f"{path}: no such file. Copy bot.example.toml and fill in your instrument."]
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsRefused([f"{path}: cannot be read: {error}"]) from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsRefused([f"{path}: not valid TOML: {error}"]) from None
-
-
-def _secrets_in_file(tree: dict[str, Any]) -> list[str]:
-    broker = tree.get("broker")
-    if not isinstance(broker, dict):
-        return []
-    found = [key for key in ("live_access_token", "sandbox_access_token") if broker.pop(key, "")]
-    return [
-        f"broker.{key}: a token must not stand in the file; put it in the environment as BOT_{key.upper()}"
-        for key in found
-    ]
-
-
-def _overlay(tree: dict[str, Any], environ: dict[str, str]) -> list[str]:
-    """Lay the environment over the file. Returns what it could not place."""
-    problems = []
-    sections = set(_Document.model_fields) - {"instruments"}
-    for name, value in sorted(environ.items()):
-        if not name.startswith(_PREFIX) or name in _SHORT_NAMES:
-            continue
-        section, _, key = name.removeprefix(_PREFIX).lower().partition("__")
-        if section not in sections or not key:
-            problems.append(
-                f"{name}: unknown; write BOT_SECTION__KEY, with SECTION one of {', '.join(sorted(sections))}"
-            )
-        else:
-            tree.setdefault(section, {})[key] = value
-    broker = tree.setdefault("broker", {})
-    if isinstance(broker, dict):
-        for key in ("live_access_token", "sandbox_access_token"):
-            if token := environ.get(f"BOT_{key.upper()}"):
-                broker[key] = token
-    problems += _one_instrument(tree, environ)
-    return problems
-
-
-def _one_instrument(tree: dict[str, Any], environ: dict[str, str]) -> list[str]:
-    """BOT_INSTRUMENT_KEY and BOT_TRADE_QTY set the one instrument, as in the first implementation."""
-    changes = {
-        field: environ[name]
-        for name, field in (("BOT_INSTRUMENT_KEY", "key"), ("BOT_TRADE_QTY", "quantity"))
-        if environ.get(name)
-    }
-    if not changes:
-        return []
-    instruments = tree.setdefault("instruments", [{}])
-    if not isinstance(instruments, list) or len(instruments) > 1:
-        return ["BOT_INSTRUMENT_KEY, BOT_TRADE_QTY: need exactly one [[instruments]] in the file"]
-    instruments[0].update(changes)
-    return []
 
 
 def _say(item: Any) -> str:
@@ -262,12 +189,21 @@ def _wanted_by_mode(tree: dict[str, Any]) -> list[str]:
             "risk.accept_no_edge: set it to true to say you know: no edge of this strategy survived costs on "
             "any file tested; break-even is 40–97 bps a round trip, the model's label is 18 bps"
         )
-    if not broker.get("live_access_token"):
-        token = "today's token" if mode == "live" else "today's token, or a read-only analytics token,"
-        problems.append(f"BOT_LIVE_ACCESS_TOKEN: is missing; {token} from Upstox goes there")
+    if not (broker.get("live_access_token") or broker.get("token_file") or _kept_token(tree).exists()):
+        also = "" if mode == "live" else " (a read-only analytics token will do)"
+        problems.append(
+            "BOT_LIVE_ACCESS_TOKEN: is missing, and no token is kept: run `bot login`, or `bot token set`"
+            + also
+        )
     if mode == "sandbox" and not broker.get("sandbox_access_token"):
         problems.append("BOT_SANDBOX_ACCESS_TOKEN: is missing; mode sandbox posts its copies with it")
     return problems
+
+
+def _kept_token(tree: dict[str, Any]) -> Path:
+    data = tree.get("data")
+    folder = data.get("folder") if isinstance(data, dict) else None
+    return Path(folder if isinstance(folder, str) else DataSettings().folder) / TOKEN_FILE_NAME
 
 
 def _across(document: _Document) -> list[str]:
@@ -315,8 +251,10 @@ def _frozen(document: _Document) -> Settings:
         archive_root=document.archive.root,
         telemetry=document.telemetry,
         model_path=document.model.path,
+        token_file=document.broker.token_file or document.data.folder / TOKEN_FILE_NAME,
         public=document.model_dump(
-            mode="json", exclude={"broker": {"live_access_token", "sandbox_access_token"}}
+            mode="json",
+            exclude={"broker": {"live_access_token", "sandbox_access_token"}, "login": {"api_secret"}},
         ),
     )
 

@@ -7,13 +7,21 @@ numbers written here by hand stand in for it where there is none (the twin), and
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 
 class Section(BaseModel):
     """What all sections share: unknown settings are refused, nothing changes later."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class LoginSettings(Section):
+    """`[login]`, for `bot login`; the secret comes from BOT_LOGIN__API_SECRET alone."""
+
+    api_key: str = ""
+    api_secret: SecretStr = SecretStr("")
+    redirect_uri: str = "http://127.0.0.1:8910/login"  # as registered with the app, letter by letter
 
 
 class InstrumentSettings(Section):

@@ -23,6 +23,7 @@ import boto3
 import pytest
 
 from bot.storage.archive import Archive, ArchiveFailed, ArchiveRefused, content_of
+from bot.storage.archive_probe import probe
 
 DAY = date(2026, 9, 16)
 NEXT = date(2026, 9, 17)
@@ -451,3 +452,10 @@ class _answering:  # noqa: N801 (reads as a verb at its uses)
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+def test_the_probe_of_a_bucket_leaves_nothing_and_a_missing_bucket_is_named(bucket: str) -> None:
+    assert probe(f"s3://{bucket}/live", "probe-1.txt") == ""
+    assert "Contents" not in boto3.client("s3").list_objects_v2(Bucket=bucket)
+    with pytest.raises(ArchiveRefused, match="no bucket of this name"):
+        probe("s3://no-such-bucket-here/x", "probe-1.txt")

@@ -43,6 +43,7 @@ def settings(folder: Path, text: str = GOOD, **environ: str) -> Settings:
         "BOT_ARCHIVE__ROOT": str(folder / "archive"),
         "BOT_MODEL__PATH": str(MODEL),
         "BOT_TELEMETRY__PORT": "0",
+        "BOT_BROKER__ORDER_HOST": "http://127.0.0.1:9",
         "BOT_BROKER__API_HOST": "http://127.0.0.1:9",  # nobody listens there: no test asks the real broker
     }
     return load(write(folder, text), base | environ)

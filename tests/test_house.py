@@ -12,6 +12,7 @@ FLOORS = {
     "core": 1,
     "settings_sections": 1,
     "run": 2,
+    "settings_file": 1,
     "settings": 2,
     "upstox": 3,
     "sim": 3,

@@ -6,7 +6,7 @@ It knows which parts there are; it decides nothing about trading.
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -26,7 +26,7 @@ from bot.core.units import InstrumentKey
 from bot.run.day import DayParts, run_day
 from bot.run.inbox import Inbox
 from bot.run.outbox import Outbox
-from bot.run.ports import Clock, Observer
+from bot.run.ports import Clock, Observer, Sink
 from bot.run.recover import replay
 from bot.run.step import Stepper
 from bot.storage import records
@@ -42,6 +42,7 @@ from bot.telemetry.logs import Logs
 from bot.telemetry.metrics import Metrics, MetricsObserver
 from bot.telemetry.ops_server import OpsServer
 from bot.upstox.auth import Token
+from bot.upstox.broker import UpstoxBroker
 from bot.upstox.feed import MarketFeed
 from bot.upstox.rest import Hosts, UpstoxRest
 from bot.upstox.wire_market import MarketDecoder
@@ -80,6 +81,15 @@ class Plan:
     on_ready: Callable[["Desk"], None] = lambda _: None
     open_journal: Callable[[Path], DayJournal] = SqliteJournal  # a simulated day has a disk of its own
     phase: Callable[[str], None] = lambda _: None  # told of what comes after the close: reconcile, archive, …
+    beside: Callable[["Lines"], Awaitable[None]] | None = None  # runs as long as the day
+
+
+class Lines(NamedTuple):
+    """The running day as those see it who look after its access beside it."""
+
+    put: Sink  # events for the engine
+    rest: UpstoxRest
+    renew: Callable[[], None]  # let the sockets try a new token at once
 
 
 class Desk(NamedTuple):
@@ -191,7 +201,7 @@ class _Day:
             jitter=jitter,
             companions=plan.companions,
         )
-        view = DayView(plan.mode, self._model, clock, engine, decoder, plan.token, plan.logs)
+        view = DayView(plan.mode, self._model, clock, engine, decoder, plan.token, plan.logs, rest)
         self._view = view
         metrics = Metrics(view, classifier.seconds)
         outbox = Outbox(
@@ -207,9 +217,16 @@ class _Day:
         if ops is not None:
             await ops.start()
         plan.on_ready(Desk(engine, feed, broker, view, ops.port if ops else 0))
+
+        def renew() -> None:
+            feed.renew()
+            if isinstance(broker, UpstoxBroker):
+                broker.stream.renew()
+
         try:
             parts = DayParts(clock, plan.session, engine, inbox, stepper, outbox, feed, broker)
-            await run_day(parts, stop, feed.arm, metrics.histogram(LOOP_LAG).observe)
+            beside = plan.beside(Lines(inbox.put, rest, renew)) if plan.beside else None
+            await run_day(parts, stop, feed.arm, metrics.histogram(LOOP_LAG).observe, beside)
             over = not stop.is_set() or clock.now() >= plan.session.flatten_at
             result = await self._close(engine, broker, feed, over=over)
             if ops is not None and over:

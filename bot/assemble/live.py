@@ -8,6 +8,7 @@ import asyncio
 import signal
 from datetime import date
 
+from bot.assemble.access import NEW_TOKEN, access_of, first_token
 from bot.assemble.broker import Sandbox
 from bot.assemble.day import EXIT_DONE
 from bot.assemble.live_day import EXIT_REFUSED, LiveDay, live_day, opening_for
@@ -21,6 +22,7 @@ from bot.storage import calendar_file, records
 from bot.storage.archive import ArchiveRefused
 from bot.storage.journal import JournalRefused, journal_path, read_journal
 from bot.storage.model import ModelRefused, load_model
+from bot.storage.token_file import TokenFileRefused
 from bot.telemetry.logs import Logs
 from bot.telemetry.ops_server import PortTaken
 from bot.upstox.auth import Token
@@ -40,7 +42,10 @@ def run_live(settings: Settings, *, verbose: bool, clock: WallClock | None = Non
     `clock` is the wall's unless a test brings its own.
     """
     clock = clock or WallClock()
-    secret = settings.broker.live_access_token.get_secret_value()
+    try:
+        secret, _ = first_token(access_of(settings), clock.now())
+    except TokenFileRefused as refused:
+        raise LiveRefused([str(refused)]) from None
     sandbox = settings.broker.sandbox_access_token.get_secret_value()
     logs = Logs(clock.now, secrets=[text for text in (secret, sandbox) if text])
     try:
@@ -66,17 +71,19 @@ def _today(settings: Settings, clock: WallClock, secret: str, logs: Logs, *, ver
         logs.log.info("no_session", day=today.isoformat(), reason="the session is over", zone=IST.key)
         return EXIT_DONE
     try:
-        token = Token(secret)
+        # One that somebody will still bring is waited for; until then nothing is asked with this word.
+        token = Token(secret or "none-yet")
         model = load_model(settings.model_path, rel_diff=settings.rules.strategy.rel_diff)
     except ValueError:
-        problem = "BOT_LIVE_ACCESS_TOKEN: is no token (it has characters no HTTP header can carry)"
+        problem = "the access token has characters no HTTP header can carry: run `bot token set`"
         raise LiveRefused([problem]) from None
     except ModelRefused as refused:
         raise LiveRefused([str(refused)]) from None
     expiry = token.expires_at
-    if expiry is not None and expiry <= clock.now():
+    awaited = settings.broker.token_file is not None  # a named file is one that somebody fills each morning
+    if expiry is not None and expiry <= clock.now() and not awaited:
         when = f"{ist(expiry):%Y-%m-%d %H:%M} IST"
-        raise LiveRefused([f"BOT_LIVE_ACCESS_TOKEN: expired at {when}; log in to Upstox for today's token"])
+        raise LiveRefused([f"the access token expired at {when}: {NEW_TOKEN}"])
     day = LiveDay(
         settings=settings,
         clock=clock,
@@ -88,6 +95,7 @@ def _today(settings: Settings, clock: WallClock, secret: str, logs: Logs, *, ver
         timetable=lambda session, announce: WallTimetable(session, announce, clock),
         verbose=verbose,
         sandbox=_sandbox(settings),
+        looks_after_access=True,
     )
     try:
         return asyncio.run(_until_signalled(day))

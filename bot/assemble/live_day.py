@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
+from bot.assemble.admission import Admitted, Beside, Morning
 from bot.assemble.broker import PAPER_MODES, Sandbox
 from bot.assemble.choosing import Chooser, adopted, choose_at
 from bot.assemble.contracts import ContractsRefused, DayContracts, Pending, contracts_of
 from bot.assemble.day import EXIT_DONE, Plan, trade
+from bot.assemble.preflight.finding import Finding
 from bot.core.calendar import Calendar
 from bot.core.selection import ContractRefused
 from bot.core.session import Session
@@ -52,6 +54,7 @@ class LiveDay:
     sandbox: Sandbox | None = None
     observers: tuple[Observer, ...] = ()
     jitter_seed: int | None = None
+    looks_after_access: bool = False  # wait for a token that works, run the preflight, watch for a new token
 
 
 def opening_for(
@@ -94,6 +97,9 @@ class _Live:
         self._opening = day.opening
         self._settings = day.settings
         self._no_entries = ""
+        self._user_id = ""
+        self._morning: Morning | None = None  # who looks after the token; None: nobody has to
+        self._preflight: asyncio.Task[list[Finding]] | None = None
         hosts = day.settings.broker
         self._hosts = Hosts(hosts.api_host, hosts.order_host)
         self._random = random.Random(day.jitter_seed)  # noqa: S311 - spreads reconnects, no secret
@@ -111,6 +117,8 @@ class _Live:
             if not await self._until(timetable, "preflight") and not traded:
                 return EXIT_DONE
             if records.ended(kept) is None:
+                if not await self._admitted():
+                    return EXIT_REFUSED
                 chosen = await self._prepare(rest, kept, timetable)
                 if chosen is None:
                     return EXIT_REFUSED
@@ -123,9 +131,28 @@ class _Live:
                 return EXIT_DONE
             return (await trade(self._plan(chosen, timetable), self._stop)).exit_code
         finally:
+            if self._preflight is not None:
+                self._preflight.cancel()
             timetable.say("exit")
             timetable.stop()
             await rest.aclose()
+
+    async def _admitted(self) -> bool:
+        """A token that works, and the preflight begun beside what follows. False: no token, no day.
+
+        A stop is no reason for one: what an earlier run left open is sold with the token there is.
+        """
+        day = self._day
+        if not day.looks_after_access or self._stop.is_set():
+            return True
+        morning = Morning(self._settings, day.clock, self._opening.session, day.logs)
+        admitted = await morning.admitted(self._stop)
+        if admitted is None:
+            return self._stop.is_set()
+        day.token.replace(admitted.token())
+        self._user_id, self._morning = admitted.user_id, morning
+        self._preflight = asyncio.create_task(morning.examine(day.token))
+        return True
 
     # ---- before the open -----------------------------------------------------------------------------
 
@@ -286,6 +313,11 @@ class _Live:
 
     # ---- the day -------------------------------------------------------------------------------------
 
+    def _beside(self) -> Beside | None:
+        if self._morning is None:
+            return None
+        return self._morning.beside(Admitted(self._day.token, self._user_id), self._preflight)
+
     def _plan(self, chosen: Sequence[Chosen], timetable: Timetable) -> Plan:
         day, settings = self._day, self._settings
         plan = Plan(
@@ -309,5 +341,6 @@ class _Live:
             sandbox=day.sandbox,
             observers=day.observers,
             phase=timetable.say,
+            beside=self._beside(),
         )
         return plan if day.jitter_seed is None else replace(plan, jitter_seed=day.jitter_seed)

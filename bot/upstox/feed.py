@@ -65,6 +65,10 @@ class MarketFeed:
         self._stream.arm(on)
         self._stuck.arm(on, self._clock.monotonic())
 
+    def renew(self) -> None:
+        """There is a new token: try it at once."""
+        self._stream.renew()
+
     @property
     def state(self) -> State:
         """`auth_required`: only a new token helps."""
