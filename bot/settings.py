@@ -48,6 +48,8 @@ class BrokerSettings(_Section):
     algo_name: str = ""
     api_host: str = "https://api.upstox.com"
     order_host: str = "https://api-hft.upstox.com"
+    token_source: Annotated[str, Field(pattern=r"^((file|secretsmanager):\S.*)?$")] = ""
+    token_request: Annotated[str, Field(pattern=r"^(lambda:\S+)?$")] = ""
     live_access_token: SecretStr = SecretStr("")
     sandbox_access_token: SecretStr = SecretStr("")
 
@@ -272,7 +274,7 @@ def _wanted_for_live(tree: dict[str, Any]) -> list[str]:
             "risk.accept_no_edge: set it to true to say you know: no edge of this strategy survived costs on "
             "any file tested; break-even is 40–97 bps a round trip, the model's label is 18 bps"
         )
-    if not broker.get("live_access_token"):
+    if not broker.get("live_access_token") and not broker.get("token_source"):
         problems.append("BOT_LIVE_ACCESS_TOKEN: is missing; today's token from Upstox goes there")
     return problems
 

@@ -8,7 +8,8 @@ import asyncio
 import signal
 from datetime import date
 
-from bot.assemble.day import EXIT_DONE, Plan, trade
+from bot.assemble.day import EXIT_DONE, DayResult, Plan, trade
+from bot.assemble.morning import Stopped, refresh, token_for_today
 from bot.core.calendar import CalendarRefused
 from bot.core.trading_day import Deadlines, NoSession, Opening, session_for
 from bot.core.units import IST, ist
@@ -61,6 +62,17 @@ def _today(settings: Settings, clock: WallClock, secret: str, logs: Logs, *, ver
     if clock.now() >= session.close_at and not _unfinished(settings, today):
         logs.log.info("no_session", day=today.isoformat(), reason="the session is over", zone=IST.key)
         return EXIT_DONE
+    if settings.broker.token_source and not secret:
+        try:
+            secret = token_for_today(settings, clock, session, logs)
+        except Stopped:
+            return EXIT_DONE
+        if not secret:
+            problem = (
+                "no token that works came until 09:10. Approve today's request on your phone, or put one "
+                f"into {settings.broker.token_source}; the next start looks again"
+            )
+            raise LiveRefused([problem])
     try:
         token = Token(secret)
         model = load_model(settings.model_path, rel_diff=settings.rules.strategy.rel_diff)
@@ -92,7 +104,7 @@ def _today(settings: Settings, clock: WallClock, secret: str, logs: Logs, *, ver
         no_entries="" if opening.entries_allowed else "calendar",
     )
     try:
-        return asyncio.run(_day(plan))
+        return asyncio.run(_day(plan, settings))
     except (JournalRefused, PortTaken) as refused:
         raise LiveRefused([str(refused)]) from None
 
@@ -122,7 +134,7 @@ def _unfinished(settings: Settings, today: date) -> bool:
         raise LiveRefused([str(refused)]) from None
 
 
-async def _day(plan: Plan) -> int:
+async def _day(plan: Plan, settings: Settings) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -138,9 +150,25 @@ async def _day(plan: Plan) -> int:
         stopping.cancel()
         if stop.is_set():
             return EXIT_DONE
-        return (await trade(plan, stop)).exit_code
+        return (await _trade_with_fresh_token(plan, settings, stop)).exit_code
     finally:
         timetable.stop()
+
+
+async def _trade_with_fresh_token(plan: Plan, settings: Settings, stop: asyncio.Event) -> DayResult:
+    """The day, while a newer token is looked for where there is a source of them."""
+    if not settings.broker.token_source:
+        return await trade(plan, stop)
+    trading = asyncio.create_task(trade(plan, stop), name="trade")
+    looking = asyncio.create_task(refresh(settings, plan.clock, plan.token, plan.logs), name="token")
+    try:
+        await asyncio.wait({trading, looking}, return_when=asyncio.FIRST_COMPLETED)
+        if looking.done():
+            looking.result()  # it never ends by itself: what it raises ends the process, as any task's would
+        return await trading
+    finally:
+        looking.cancel()
+        trading.cancel()
 
 
 async def _store_what_is_left(plan: Plan) -> None:

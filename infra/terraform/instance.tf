@@ -25,13 +25,12 @@ resource "aws_eip_association" "bot" {
 }
 
 resource "aws_instance" "bot" {
-  ami                         = local.ami
-  instance_type               = var.instance_type
-  subnet_id                   = aws_subnet.bot.id
-  vpc_security_group_ids      = [aws_security_group.bot.id]
-  iam_instance_profile        = aws_iam_instance_profile.bot.name
-  associate_public_ip_address = false
-  ebs_optimized               = true
+  ami                    = local.ami
+  instance_type          = var.instance_type
+  subnet_id              = aws_subnet.bot.id
+  vpc_security_group_ids = [aws_security_group.bot.id]
+  iam_instance_profile   = aws_iam_instance_profile.bot.name
+  ebs_optimized          = true
   user_data = templatefile("${path.module}/user_data.sh", {
     region = var.region
     name   = var.name

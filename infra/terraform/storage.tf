@@ -42,6 +42,14 @@ resource "aws_s3_bucket_lifecycle_configuration" "archive" {
   bucket     = aws_s3_bucket.archive.id
   depends_on = [aws_s3_bucket_versioning.archive]
   rule {
+    id     = "uploads"
+    status = "Enabled"
+    filter {}
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 2
+    }
+  }
+  rule {
     id     = "archive"
     status = "Enabled"
     filter {
@@ -54,9 +62,6 @@ resource "aws_s3_bucket_lifecycle_configuration" "archive" {
     noncurrent_version_expiration {
       noncurrent_days = 365
     }
-    abort_incomplete_multipart_upload {
-      days_after_initiation = 2
-    }
   }
   rule {
     id     = "deploy"
@@ -66,9 +71,6 @@ resource "aws_s3_bucket_lifecycle_configuration" "archive" {
     }
     noncurrent_version_expiration {
       noncurrent_days = 30
-    }
-    abort_incomplete_multipart_upload {
-      days_after_initiation = 2
     }
   }
 }

@@ -42,7 +42,7 @@ resource "aws_lambda_function" "token" {
 resource "aws_cloudwatch_log_group" "lambda" {
   for_each          = local.lambdas
   name              = "/aws/lambda/${var.name}-token-${each.key}"
-  retention_in_days = 90
+  retention_in_days = 365
 }
 
 # Upstox signs nothing and knows no AWS keys: the address is open, the path is the secret.

@@ -33,7 +33,7 @@ resource "aws_sns_topic_policy" "alerts" {
 
 resource "aws_cloudwatch_log_group" "bot" {
   name              = "/${var.name}/bot"
-  retention_in_days = 90
+  retention_in_days = 365
 }
 
 # Published each minute by the machine (../host/heartbeat.sh) while the engine's own heartbeat is fresh.
