@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TRAIN := .venv-train
 
-.PHONY: help env demo test test-components lint proto lock bench train-env clean
+.PHONY: help env demo test test-components lint proto lock bench train-env cloud-env clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -41,6 +41,8 @@ lock: env ## write the lock files anew
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-run.lock
+	$(BIN)/uv pip compile requirements-cloud.in --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-cloud.lock
 
 bench: env ## the decision path against bare parse and bare inference; memory and seconds to ready
 	$(BIN)/python -m benchmarks.decision_path
@@ -54,5 +56,12 @@ $(TRAIN)/.ready: requirements-train.lock
 	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+cloud-env: .venv-cloud/.ready ## checkov, hadolint and podman-compose in .venv-cloud/, for tests of infra/
+
+.venv-cloud/.ready: requirements-cloud.lock
+	$(PYTHON) -m venv .venv-cloud
+	.venv-cloud/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-cloud.lock
+	@touch $@
+
 clean: ## remove environments and caches
-	rm -rf $(VENV) $(TRAIN) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRAIN) .venv-cloud .pytest_cache .mypy_cache .ruff_cache .hypothesis

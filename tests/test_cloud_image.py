@@ -31,7 +31,9 @@ ENGINE = {
 LOCKED = ["--read-only", "--tmpfs", "/tmp", "--cap-drop=ALL", "--security-opt", "no-new-privileges"]
 SMALL = ["--memory", "160m", "--memory-swap", "160m", "--network", "none"]
 SECRETS = re.compile(
-    rb"eyJ[A-Za-z0-9_-]{20,}\.eyJ[A-Za-z0-9_-]{20,}\.|AKIA[0-9A-Z]{16}|-----BEGIN (?:RSA |EC )?PRIVATE KEY-----\n"
+    rb"eyJ[A-Za-z0-9_-]{20,}\.eyJ[A-Za-z0-9_-]{20,}\."  # a JWT
+    rb"|AKIA[0-9A-Z]{16}"
+    rb"|-----BEGIN (?:RSA |EC )?PRIVATE KEY-----\s[A-Za-z0-9+/=]{60}"
 )
 # Runs inside, polls from there: the day is a hundred times faster than life, and a position short.
 SIGTERM_IN_A_POSITION = """
@@ -201,7 +203,7 @@ def test_healthy_bare_of_rights_and_sigterm_in_a_position_ends_flat(
     )
     assert engine(podman, "wait", trading, seconds=60).split()[-1] == "0"
     (trades,) = data.rglob("data/trades-*.csv")
-    rows = list(csv.DictReader(trades.open()))
+    rows = list(csv.DictReader(trades.read_text().splitlines()))
     assert rows[-1]["reason"] == "OPERATOR", "sold because it was told to go"
     assert rows[-1]["position_after"] == "0"
     peak_kb = int(values["VmHWM"].split()[0])

@@ -1,4 +1,5 @@
 #!/bin/bash
+# shellcheck disable=SC2154
 # First boot: Docker, Compose and the AWS client from Ubuntu's signed packages and snaps, then the units that
 # fetch what `deploy` uploaded. Holds no secret. Filled in by Terraform.
 set -euo pipefail
