@@ -44,6 +44,7 @@ def use(monkeypatch: pytest.MonkeyPatch, address: str, *, key: str = "AK", secre
     keys = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_REGION": "us-east-1"}
     for name, value in (loopback_aws(address) | keys).items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the keys it found first
 
 
 def test_a_day_is_uploaded_and_a_wrong_key_or_a_damaged_body_is_refused(
