@@ -24,7 +24,9 @@ ENV PATH=/app/.venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     BOT_DATA__FOLDER=/data \
     BOT_ARCHIVE__ROOT=/data/archive
-RUN useradd --uid 10001 --user-group --no-log-init --home-dir /data --create-home --shell /usr/sbin/nologin bot
+# /config: where `alertmanager-config` writes as Alertmanager's user (infra/compose.yaml).
+RUN useradd --uid 10001 --user-group --no-log-init --home-dir /data --create-home --shell /usr/sbin/nologin bot \
+    && install -d -o 65534 -g 65534 -m 0700 /config
 COPY --from=build /app/.venv /app/.venv
 COPY bot /app/bot
 COPY models /app/models

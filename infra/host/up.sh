@@ -8,22 +8,27 @@ set -a
 . "$here/host.env"
 set +a
 
+# The secret is JSON of ALERT_… names (docs/runbook.md). What a name ending in _FILE holds is put into a file in
+# memory, and the name is pointed at it; the folder above is root's alone.
 run=/run/options-bot
+rm -rf "$run"
 install -d -m 0700 "$run"
-rm -rf "$run/alertmanager"
-cp -r "$here/infra/alertmanager" "$run/alertmanager"
-chmod 0755 "$run/alertmanager"
-(umask 077; aws secretsmanager get-secret-value --secret-id "$ALERTS_SECRET" --query SecretString --output text \
-  2>/dev/null > "$run/alerts.json" || echo '{}' > "$run/alerts.json")
-# A renderer, where there is one, writes alertmanager.yml from the environment; else the file stands as it is.
-if [ -x "$run/alertmanager/render" ]; then
-  ( # each name of the JSON becomes a variable of the renderer alone
-    while IFS='=' read -r name value; do export "$name=$value"; done \
-      < <(jq -r 'to_entries[] | "\(.key)=\(.value)"' "$run/alerts.json")
-    "$run/alertmanager/render" > "$run/alertmanager/alertmanager.yml"
-  )
-fi
-export ALERTMANAGER_CONFIG="$run/alertmanager" BOT_CONFIG="$here/bot.toml" COMPOSE_PROFILES=live
+install -d -m 0755 "$run/alert-secrets"
+receivers=$(aws secretsmanager get-secret-value --secret-id "$ALERTS_SECRET" --query SecretString --output text \
+  2> /dev/null || echo '{}')
+while IFS='=' read -r name value; do
+  case $name in
+    ALERT_*_FILE)
+      install -m 0444 /dev/null "$run/alert-secrets/$name"
+      printf %s "$value" > "$run/alert-secrets/$name"
+      export "$name=/run/alert-secrets/$name"
+      ;;
+    ALERT_*) export "$name=$value" ;;
+    ?*) echo "up.sh: the alerts secret holds $name: not an ALERT_… name, left out" >&2 ;;
+  esac
+done < <(jq -r 'to_entries[] | "\(.key)=\(.value)"' <<< "$receivers")
+unset receivers
+export ALERT_SECRETS_FOLDER="$run/alert-secrets" BOT_CONFIG="$here/bot.toml" COMPOSE_PROFILES=live
 
 aws ecr get-login-password | docker login --username AWS --password-stdin "${BOT_IMAGE%%/*}"
 cd "$here/infra"

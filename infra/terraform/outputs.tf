@@ -74,7 +74,7 @@ output "host_settings" {
     BOT_BROKER__TOKEN_SOURCE  = "secretsmanager:${aws_secretsmanager_secret.bot["token"].name}"
     BOT_BROKER__TOKEN_REQUEST = "lambda:${aws_lambda_function.token["request"].function_name}"
     ALERTS_SECRET             = aws_secretsmanager_secret.bot["alerts"].name
-    SNS_TOPIC_ARN             = aws_sns_topic.alerts.arn
+    ALERT_SNS_TOPIC_ARN       = aws_sns_topic.alerts.arn
     LOG_GROUP                 = aws_cloudwatch_log_group.bot.name
     AWS_REGION                = var.region
   }
