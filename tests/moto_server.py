@@ -57,7 +57,8 @@ def loopback_aws(address: str) -> dict[str, str]:
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_ENDPOINT_URL": address,
-        "AWS_REGION": "ap-south-1",
+        "AWS_REGION": "ap-south-1",  # Terraform reads this, boto3 the next
+        "AWS_DEFAULT_REGION": "ap-south-1",
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
     }

@@ -342,7 +342,7 @@ def test_s3_without_credentials_says_so(
         (403, "InvalidAccessKeyId", "not known"),
         (403, "SignatureDoesNotMatch", "wrong"),
         (400, "ExpiredToken", "expired"),
-        (400, "AuthorizationHeaderMalformed", "AWS_REGION"),
+        (400, "AuthorizationHeaderMalformed", "AWS_DEFAULT_REGION"),
         (403, "RequestTimeTooSkewed", "clock"),
     ],
 )

@@ -41,7 +41,7 @@ def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, address: str, *, key: str = "AK", secret: str = "SK") -> None:
-    keys = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_REGION": "us-east-1"}
+    keys = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_DEFAULT_REGION": "us-east-1"}
     for name, value in (loopback_aws(address) | keys).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the keys it found first

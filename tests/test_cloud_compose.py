@@ -100,7 +100,7 @@ def test_a_compose_tool_reads_both_files(profile: str) -> None:
     said = run(
         [*command, "--profile", profile, "config"],
         cwd=ROOT,
-        env={"LOG_GROUP": "/options-bot/bot", "AWS_REGION": "ap-south-1"},
+        env={"LOG_GROUP": "/options-bot/bot", "AWS_DEFAULT_REGION": "ap-south-1"},
     )
     found = yaml.safe_load(said[said.index("name:") :]) if "name:" in said else yaml.safe_load(said)
     assert {"prometheus", "grafana"} <= set(found["services"])

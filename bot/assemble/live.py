@@ -160,7 +160,9 @@ async def _trade_with_fresh_token(plan: Plan, settings: Settings, stop: asyncio.
     if not settings.broker.token_source:
         return await trade(plan, stop)
     trading = asyncio.create_task(trade(plan, stop), name="trade")
-    looking = asyncio.create_task(refresh(settings, plan.clock, plan.token, plan.logs), name="token")
+    looking = asyncio.create_task(
+        refresh(settings, plan.clock, plan.logs, plan.token, plan.token.replace), name="token"
+    )
     try:
         await asyncio.wait({trading, looking}, return_when=asyncio.FIRST_COMPLETED)
         if looking.done():

@@ -5,6 +5,7 @@ Puts together the waiting (run/morning.py), the source (storage/token_source.py)
 
 import asyncio
 import signal
+from collections.abc import Callable
 
 from bot.core.session import Session
 from bot.run.morning import Proof, TokenDesk, first_of, keep_fresh, wait_for_token
@@ -37,9 +38,15 @@ def token_for_today(settings: Settings, clock: Clock, session: Session, logs: Lo
     return asyncio.run(wait())
 
 
-async def refresh(settings: Settings, clock: Clock, token: Token, logs: Logs) -> None:
-    """Replace `token` whenever a newer one that works lies at the source. Until cancelled."""
-    await keep_fresh(clock, token_desk(settings, clock, logs), token, token.replace)
+async def refresh(
+    settings: Settings,
+    clock: Clock,
+    logs: Logs,
+    current: Callable[[], str],
+    replace: Callable[[str], None],
+) -> None:
+    """Hand each newer token that works, once it lies at the source, to `replace`. Until cancelled."""
+    await keep_fresh(clock, token_desk(settings, clock, logs), current, replace)
 
 
 def token_desk(settings: Settings, clock: Clock, logs: Logs) -> TokenDesk:

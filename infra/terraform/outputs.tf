@@ -76,6 +76,6 @@ output "host_settings" {
     ALERTS_SECRET             = aws_secretsmanager_secret.bot["alerts"].name
     ALERT_SNS_TOPIC_ARN       = aws_sns_topic.alerts.arn
     LOG_GROUP                 = aws_cloudwatch_log_group.bot.name
-    AWS_REGION                = var.region
+    AWS_DEFAULT_REGION        = var.region
   }
 }

@@ -10,7 +10,7 @@ apt-get install -y --no-install-recommends docker.io docker-compose-v2 jq curl
 snap install aws-cli --classic
 install -d -m 0755 /etc/options-bot /opt/options-bot
 cat > /etc/options-bot/host.env <<ENV
-AWS_REGION=${region}
+AWS_DEFAULT_REGION=${region}
 BOT_NAME=${name}
 BOT_BUCKET=${bucket}
 ENV
