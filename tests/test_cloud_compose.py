@@ -96,7 +96,13 @@ def test_every_receiver_the_bot_knows_can_be_given(compose: dict[str, Any]) -> N
 @pytest.mark.component
 @pytest.mark.parametrize("profile", ["live", "demo"])
 def test_a_compose_tool_reads_both_files(profile: str) -> None:
-    command = [tool("podman-compose"), "-f", INFRA / "compose.yaml", "-f", INFRA / "compose.aws.yaml"]
+    command: list[str | Path] = [
+        tool("podman-compose"),
+        "-f",
+        INFRA / "compose.yaml",
+        "-f",
+        INFRA / "compose.aws.yaml",
+    ]
     said = run(
         [*command, "--profile", profile, "config"],
         cwd=ROOT,

@@ -2,6 +2,7 @@
 is healthy, and SIGTERM in a position leaves it flat. Built by buildah and run by podman: no engine is needed.
 """
 
+import contextlib
 import csv
 import json
 import os
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import tarfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.cloud_tools import ROOT, run, tool
+from tests.moto_server import free_port
 
 pytestmark = pytest.mark.component
 
@@ -211,3 +214,30 @@ def test_healthy_bare_of_rights_and_sigterm_in_a_position_ends_flat(
         f"peak of the bot and its twin together: {peak_kb / 1024:.0f} MiB; the limit of the container: 160 MB"
     )
     assert peak_kb <= 160_000
+
+
+def test_the_compose_files_demo_profile_runs_and_can_be_scraped(podman: str, image: str) -> None:
+    """The service of infra/compose.yaml itself, in its own network, its port published on loopback."""
+    port, project = free_port(), "options-bot-test"
+    env = ENGINE | {"BOT_IMAGE": image, "BOT_PORT": str(port), "DEMO_SPEED": "100"}
+    compose: list[str | Path] = [
+        tool("podman-compose"),
+        "-p",
+        project,
+        "-f",
+        ROOT / "infra" / "compose.yaml",
+        "--profile",
+        "demo",
+    ]
+    try:
+        run([*compose, "up", "-d", "--no-build", "demo"], env=env)
+        deadline, healthy = time.monotonic() + 90, False
+        while not healthy and time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                healthy = urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5).status == 200
+            time.sleep(0.5)
+        assert healthy
+        metrics = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+        assert metrics.count("\nbot_") > 100
+    finally:
+        run([*compose, "down", "-v", "-t", "5"], env=env, codes=tuple(range(256)))

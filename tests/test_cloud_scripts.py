@@ -33,7 +33,7 @@ class Desk:
             state = "printf 'aws_eip.bot\\naws_instance.bot\\ndata.aws_x.y\\n'"
             answer = f'case "$*" in *"state list") {state} ;; esac'
             self._tool(name, f'echo "{name} $*" >> "{self.calls}"\n{answer}')
-        git = ["git", "-c", "user.name=t", "-c", "user.email=t@t", "-C", self.root]
+        git: list[str | Path] = ["git", "-c", "user.name=t", "-c", "user.email=t@t", "-C", self.root]
         for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "x"]):
             run([*git, *words])
 

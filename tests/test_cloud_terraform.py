@@ -136,7 +136,13 @@ def test_at_most_six_values_are_required() -> None:
 
 
 def test_checkov_finds_nothing_outside_the_reviewed_list() -> None:
-    command = [tool("checkov"), "-d", INFRA / "terraform", "--config-file", INFRA / "checkov.yaml"]
+    command: list[str | Path] = [
+        tool("checkov"),
+        "-d",
+        INFRA / "terraform",
+        "--config-file",
+        INFRA / "checkov.yaml",
+    ]
     said = run([*command, "--framework", "terraform"])
     passed, failed = re.search(r"Passed checks: (\d+), Failed checks: (\d+)", said).groups()  # type: ignore[union-attr]
     assert (int(passed) > 50, int(failed)) == (True, 0), said

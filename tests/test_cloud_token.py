@@ -393,10 +393,11 @@ def test_asked_approved_posted_kept_proven_and_traded_with(
     with TwinThread(starts_at=at("09:20:00"), speed=30) as twin:
         assert twin.twin is not None
         app = login.App(client_id="our-client", client_secret="the-app-secret", notifier_url=door)
-        twin.twin._floor.login.app = app
+        floor: Any = twin.twin._floor
+        floor.login.app = app
         clock = WallClock(starts_at=at("09:20:00"), speed=30)
         monkeypatch.setattr(webhook, "_now_ms", lambda: clock.now() // MILLISECOND)
-        monkeypatch.setenv("UPSTOX_USER_ID", twin.twin._floor.login._user)
+        monkeypatch.setenv("UPSTOX_USER_ID", floor.login._user)
         monkeypatch.setenv("UPSTOX_API", twin.rest)
         assert request.handle({})["approve_until_ms"].isdigit()
         for _ in range(200):
