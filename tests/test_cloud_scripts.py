@@ -15,6 +15,19 @@ SCRIPTS = ("deploy", "destroy", "logs", "shell", "grafana")
 TOOLS = ("terraform", "aws", "docker", "session-manager-plugin")
 EVENING, NOON, SUNDAY = "31930", "31200", "71200"  # as `date +%u%H%M` says them
 
+# What the tools say back, as the real ones would.
+ANSWERS = """
+case "$*" in
+  *"state list") printf 'aws_eip.bot\\naws_instance.bot\\ndata.aws_x.y\\n' ;;
+  *"output -json host_settings") echo '{"LOG_GROUP": "/options-bot/bot", "ODD": "a b"}' ;;
+  *"output -raw registry") printf 123.dkr.ecr/options-bot ;;
+  *"output -raw "*) printf %s "${@: -1}" ;;
+  "ecr describe-images"*) exit 255 ;;
+  "s3 sync"*) for word; do [ ! -d "$word" ] || cp -r "$word" STAGED; done ;;
+  "ec2 describe-instances"*) echo running ;;
+esac
+"""
+
 
 class Desk:
     """A copy of the repository's scripts, and a folder of tools that only take notes."""
@@ -30,9 +43,10 @@ class Desk:
         self.bin = folder / "bin"
         self.bin.mkdir()
         for name in TOOLS:
-            state = "printf 'aws_eip.bot\\naws_instance.bot\\ndata.aws_x.y\\n'"
-            answer = f'case "$*" in *"state list") {state} ;; esac'
-            self._tool(name, f'echo "{name} $*" >> "{self.calls}"\n{answer}')
+            self._tool(
+                name,
+                f'echo "{name} $*" >> "{self.calls}"\n{ANSWERS}'.replace("STAGED", str(folder / "staged")),
+            )
         git: list[str | Path] = ["git", "-c", "user.name=t", "-c", "user.email=t@t", "-C", self.root]
         for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "x"]):
             run([*git, *words])
@@ -98,14 +112,33 @@ def test_nothing_is_rolled_out_or_destroyed_while_the_market_is_open(desk: Desk,
     assert "This will" in desk(script, "--dry-run", "--force", now=NOON)
 
 
-def test_deploy_applies_before_it_pushes_and_uploads_no_secret(desk: Desk) -> None:
-    said = desk("deploy", "--dry-run", "--yes")
-    order = [
-        said.index(words)
-        for words in ("apply -input", "docker build", "docker push", "s3 sync", "send-command")
-    ]
+def test_deploy_applies_builds_pushes_uploads_and_restarts_in_this_order(desk: Desk, tmp_path: Path) -> None:
+    desk("deploy", "--yes")
+    called = [call.split(maxsplit=1)[1] for call in desk.called()]
+    steps = (
+        "apply -input",
+        "build --platform",
+        "login --username",
+        "push 123",
+        "s3 sync",
+        "ssm send-command",
+    )
+    order = [next(n for n, call in enumerate(called) if step in call) for step in steps]
     assert order == sorted(order)
-    assert "docker build" not in desk("deploy", "--dry-run", "--tag", "abc"), "a rollback builds nothing"
+    staged = tmp_path / "staged"
+    environment = (staged / "host.env").read_text().splitlines()
+    tag = run(["git", "-C", desk.root, "rev-parse", "--short=12", "HEAD"]).strip()
+    assert environment[:2] == ["LOG_GROUP=/options-bot/bot", "ODD='a b'"]
+    assert environment[2].startswith(f"BOT_IMAGE=123.dkr.ecr/options-bot:{tag}")
+    wanted = {"bot.toml", "host.env", "infra/compose.yaml", "infra/compose.aws.yaml", "infra/host/up.sh"}
+    assert wanted <= {str(path.relative_to(staged)) for path in staged.rglob("*")}
+    assert not list(staged.rglob("*.tfvars")), "what Terraform reads stays at home"
+
+
+def test_a_rollback_builds_and_pushes_nothing(desk: Desk, tmp_path: Path) -> None:
+    desk("deploy", "--yes", "--tag", "abc")
+    assert not [call for call in desk.called() if call.startswith("docker")]
+    assert "BOT_IMAGE=123.dkr.ecr/options-bot:abc" in (tmp_path / "staged" / "host.env").read_text()
 
 
 def test_a_missing_file_or_tool_is_named(desk: Desk) -> None:
