@@ -56,8 +56,8 @@ def run_demo(options: DemoOptions, console: Console) -> int:
     market = (
         recorded_market(options.files) if options.files else synthetic_market(options.seed, calm=options.calm)
     )
-    folder = _fresh_folder(options.out / market.name)
     telemetry = _host_and_port(options.telemetry)
+    folder = _fresh_folder(options.out / market.name)
     # The live default of 20 entries is used up within minutes; the demo shows a day, an entry a minute.
     rules = Rules(risk=RiskRules(entries_per_day=ENTRIES_PER_DAY, entries_per_minute=1))
     try:
