@@ -1,12 +1,14 @@
 """The command line: parse, call, exit code. Nothing is decided here."""
 
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 EXIT_USAGE = 2
 
@@ -69,22 +71,163 @@ def run(
     config: Annotated[
         Path | None, typer.Option(help="Settings; bot.toml in this folder unless given.")
     ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            help="live, sandbox, paper or demo, whatever the settings say. paper: live prices, simulated "
+            "orders, a read-only token will do. sandbox: paper, and each order posted to the sandbox, too."
+        ),
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("-v", help="Print each tick: price, estimate, velocity, rel_diff, probability.")
     ] = False,
 ) -> None:
     """Trade one day with the settings in bot.toml, then exit. Early: waits. Late: joins safely.
 
-    Exit codes: 0 done, or no session today · 2 wrong settings, every one listed · 3 a year that the
-    calendar does not cover · 4 the books differ from the broker's · 5 ended holding a position.
+    Exit codes: 0 done, or no session today · 2 wrong settings, every one listed · 3 somebody must mend
+    something first: a year the calendar lacks, no instrument master, a contract that is gone · 4 the books
+    differ from the broker's · 5 ended holding a position.
     """
     from bot.assemble.live import LiveRefused, run_live
     from bot.settings import SettingsRefused, load
 
     try:
-        raise typer.Exit(run_live(load(config), verbose=verbose))
+        settings = load(config, mode=mode)
+        if settings.broker.mode == "demo":
+            demo([])
+        raise typer.Exit(run_live(settings, verbose=verbose))
     except (SettingsRefused, LiveRefused) as refused:
         refuse(refused.problems)
+
+
+@app.command()
+def preflight(
+    *,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings; bot.toml in this folder unless given.")
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="live, sandbox or paper, whatever the settings say.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document (as in a pipe).")] = False,
+) -> None:
+    """Go or no-go: every check with what to do. Sends no order; asks the broker a dozen questions.
+
+    token by a real call · address by cancelling an order that does not exist · calendar against the broker ·
+    instrument, lot and freeze · funds and rupees at risk · charges · clock · model · disk · archive · feed.
+
+    Exit codes: 0 go, warnings or not · 2 wrong settings · 3 no go.
+    """
+    from bot.assemble.preflight.command import run_preflight
+    from bot.settings import SettingsRefused, load
+
+    try:
+        code = run_preflight(load(config, mode=mode), Console(), as_json=as_json)
+    except SettingsRefused as refused:
+        refuse(refused.problems)
+    raise typer.Exit(code)
+
+
+@app.command()
+def login(
+    *,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings; bot.toml in this folder unless given.")
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the page; else only print its address.")] = True,
+) -> None:
+    """Get today's token: the broker's login page in your browser, its answer caught on this machine.
+
+    Needs login.api_key and login.redirect_uri as registered with your app, and the secret in
+    BOT_LOGIN__API_SECRET (asked for when it is not set). A running bot takes the new token by itself.
+
+    Exit codes: 0 done · 1 no token came of it · 2 wrong settings.
+    """
+    import webbrowser
+
+    from bot.assemble import login as body
+    from bot.assemble.access import load_access
+    from bot.settings import SettingsRefused
+
+    try:
+        access = load_access(config)
+    except SettingsRefused as refused:
+        refuse(refused.problems)
+    if not access.login.api_key:
+        refuse(["login.api_key: is missing; it stands on your app's page in the developer console"])
+    secret = access.login.api_secret.get_secret_value()
+    if not secret:
+        secret = typer.prompt("API secret (not shown)", hide_input=True).strip()
+    open_page = webbrowser.open if browser else (lambda _: None)
+    token_exit(lambda: body.login(access, secret, Console(), open_page=open_page))
+
+
+token_app = typer.Typer(no_args_is_help=True, help="Keep, or ask about, the day's access token.")
+app.add_typer(token_app, name="token")
+
+
+@token_app.command("set")
+def token_set(
+    *,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings; bot.toml in this folder unless given.")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the broker whose it is.")] = False,
+) -> None:
+    """Store today's token, from a prompt that does not show it or from standard input (a pipe).
+
+    Kept 0600, and only once a profile call has proven it. A running bot takes it by itself.
+
+    Exit codes: 0 kept · 1 the broker does not accept it · 2 wrong settings.
+    """
+    from bot.assemble import login as body
+    from bot.assemble.access import load_access
+    from bot.settings import SettingsRefused
+
+    try:
+        access = load_access(config)
+    except SettingsRefused as refused:
+        refuse(refused.problems)
+    interactive = sys.stdin.isatty()
+    text = typer.prompt("Token (not shown)", hide_input=True) if interactive else sys.stdin.read(10_000)
+    token_exit(lambda: body.set_token(access, text, Console(), offline=offline))
+
+
+@token_app.command("show")
+def token_show(
+    *,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings; bot.toml in this folder unless given.")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the broker whose it is.")] = False,
+) -> None:
+    """Whose token there is, from where, and until when. Never the token itself.
+
+    Exit codes: 0 it works · 1 there is none that works · 2 wrong settings.
+    """
+    from bot.assemble import login as body
+    from bot.assemble.access import load_access
+    from bot.settings import SettingsRefused
+
+    try:
+        access = load_access(config)
+    except SettingsRefused as refused:
+        refuse(refused.problems)
+    token_exit(lambda: body.show_token(access, Console(), offline=offline))
+
+
+def token_exit(work: Callable[[], int]) -> NoReturn:
+    """Exit with what `work` says; a refusal of token, login or file is a sentence and code 1."""
+    from bot.assemble.access import TokenRefused
+    from bot.storage.token_file import TokenFileRefused
+    from bot.upstox.login import LoginRefused
+
+    try:
+        code = work()
+    except (TokenRefused, TokenFileRefused, LoginRefused) as refused:
+        _errors.print(f"[red]✗[/red] {escape(str(refused))}", highlight=False, soft_wrap=True)
+        code = 1
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -129,6 +272,55 @@ def train(
         train_model(files, out, seed)
     except (TickFileError, TrainingFailed, ModelRefused) as refused:
         refuse([str(refused)])
+
+
+calendar = typer.Typer(no_args_is_help=True, help="The trading calendar: show it, fetch the next year.")
+app.add_typer(calendar, name="calendar")
+
+
+@calendar.command("show")
+def calendar_show(
+    *,
+    year: Annotated[int | None, typer.Option(help="Only this year's days that are not regular.")] = None,
+    data: Annotated[
+        Path, typer.Option(envvar="BOT_DATA__FOLDER", help="The data folder; calendar.csv there is yours.")
+    ] = Path("data"),
+) -> None:
+    """Print the years that are covered, their holidays and special sessions, each with its source."""
+    from bot.assemble.calendar import show
+    from bot.core.calendar import CalendarRefused
+
+    try:
+        for line in show(data, year):
+            typer.echo(line)
+    except CalendarRefused as refused:
+        refuse(refused.problems)
+
+
+@calendar.command("fetch")
+def calendar_fetch(
+    *,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings; bot.toml in this folder unless given.")
+    ] = None,
+    year: Annotated[int | None, typer.Option(help="The year that is missing next, unless given.")] = None,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Write it into calendar.csv at once, without a review.")
+    ] = False,
+) -> None:
+    """Ask the broker for a year's holidays, print what would change, and write a proposal for your review.
+
+    Nothing counts until it stands in calendar.csv in the data folder: compare the proposal with the
+    exchange's circular, then rename it, or run again with --accept. Exit code 1: the list can't be used yet.
+    """
+    from bot.assemble.calendar import fetch
+    from bot.core.calendar import CalendarRefused
+    from bot.settings import SettingsRefused, load
+
+    try:
+        raise typer.Exit(fetch(load(config), year, accept_it=accept, say=typer.echo))
+    except (SettingsRefused, CalendarRefused) as refused:
+        refuse(refused.problems)
 
 
 def main() -> None:

@@ -5,55 +5,37 @@ over the file over the defaults. Secrets come from the environment or a token fi
 are never printed: their type hides them. Pydantic lives only here; inside the bot settings are plain records.
 """
 
-import os
-import tomllib
 from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
 from bot.core.forecast import RelDiff
 from bot.core.rules import Contract, OrderRules, RiskRules, Rules, StrategyRules
 from bot.core.units import paise
+from bot.settings_file import SettingsRefused as SettingsRefused  # noqa: PLC0414 - others know it from here
+from bot.settings_file import read_tree
+from bot.settings_sections import InstrumentSettings, LoginSettings, Section
 
-_SHORT_NAMES = ("BOT_LIVE_ACCESS_TOKEN", "BOT_SANDBOX_ACCESS_TOKEN", "BOT_INSTRUMENT_KEY", "BOT_TRADE_QTY")
-_PREFIX = "BOT_"
-
-
-class SettingsRefused(ValueError):
-    """The settings are wrong. `problems` lists every one, each with its key and what to do."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
+TOKEN_FILE_NAME = "access_token"  # noqa: S105 - a file
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
-
-
-class BrokerSettings(_Section):
-    mode: Literal["live"] = "live"
+class BrokerSettings(Section):
+    mode: Literal["live", "sandbox", "paper", "demo"] = "live"
     product: Literal["D", "I"] = "D"
     algo_name: str = ""
     api_host: str = "https://api.upstox.com"
     order_host: str = "https://api-hft.upstox.com"
-    token_source: Annotated[str, Field(pattern=r"^((file|secretsmanager):\S.*)?$")] = ""
+    sandbox_host: str = "https://api-sandbox.upstox.com"
+    token_source: Annotated[str, Field(pattern=r"^(secretsmanager:\S+)?$")] = ""
     token_request: Annotated[str, Field(pattern=r"^(lambda:\S+)?$")] = ""
     live_access_token: SecretStr = SecretStr("")
     sandbox_access_token: SecretStr = SecretStr("")
+    token_file: Path | None = None  # None: `access_token` in the data folder
 
-    @field_validator("api_host", "order_host")
+    @field_validator("api_host", "order_host", "sandbox_host")
     @classmethod
     def _encrypted(cls, host: str) -> str:
         plain_loopback = host.startswith(("http://127.0.0.1", "http://localhost"))
@@ -62,37 +44,20 @@ class BrokerSettings(_Section):
         return host.rstrip("/")
 
 
-class InstrumentSettings(_Section):
-    key: Annotated[str, Field(pattern=r"^(NSE|BSE)_FO\|\w+$")]
-    quantity: Annotated[int, Field(gt=0)]
-    lot: Annotated[int, Field(gt=0)]
-    freeze_quantity: Annotated[int, Field(gt=0)]
-    tick_rupees: Annotated[float, Field(gt=0)] = 0.05
-    name: str = ""
-
-    @model_validator(mode="after")
-    def _tradable(self) -> "InstrumentSettings":
-        if self.quantity % self.lot:
-            raise ValueError(f"quantity {self.quantity} is not a multiple of the lot {self.lot}")
-        if self.quantity > self.freeze_quantity:
-            raise ValueError(f"quantity {self.quantity} is above the freeze quantity {self.freeze_quantity}")
-        return self
-
-
-class StrategySettings(_Section):
+class StrategySettings(Section):
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.63
     rel_diff: RelDiff = RelDiff.PRICE_MINUS_ESTIMATE
     band: Annotated[float, Field(gt=0)] | None = None
     warmup_ticks: Annotated[int, Field(ge=10)] = 100
 
 
-class OrderSettings(_Section):
+class OrderSettings(Section):
     entry_ticks: Annotated[int, Field(ge=0, le=100)] = 1
     entry_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
     exit_ticks: Annotated[int, Field(ge=0, le=1000)] = 5
 
 
-class RiskSettings(_Section):
+class RiskSettings(Section):
     stop_loss_rupees: Annotated[float, Field(gt=0)] = 50.0
     daily_loss_rupees: Annotated[float, Field(gt=0)] | None = None
     charges_per_day_rupees: Annotated[float, Field(gt=0)] | None = None
@@ -107,41 +72,46 @@ class RiskSettings(_Section):
     accept_no_edge: bool = False
 
 
-class SessionSettings(_Section):
+class SessionSettings(Section):
     open: time = time(9, 15)
     entry_cutoff: time = time(15, 10)
     flatten: time = time(15, 29)
+    expiry_day_entry_cutoff: time = time(14, 0)  # on the day our contract expires
+    expiry_day_flatten: time = time(15, 10)
     special: bool = False  # trade Muhurat and weekend sessions, too
 
     @model_validator(mode="after")
     def _ordered(self) -> "SessionSettings":
         if not self.open < self.entry_cutoff <= self.flatten < time(15, 40):
             raise ValueError("must be open < entry_cutoff ≤ flatten < 15:40 (IST)")
+        if not self.expiry_day_entry_cutoff <= self.expiry_day_flatten:
+            raise ValueError("must be expiry_day_entry_cutoff ≤ expiry_day_flatten (IST)")
         return self
 
 
-class DataSettings(_Section):
+class DataSettings(Section):
     folder: Path = Path("data")
+    instrument_master: str | None = None  # address or path; None: Upstox's own, or none against a twin
 
 
-class ArchiveSettings(_Section):
+class ArchiveSettings(Section):
     root: str = "archive"
 
 
-class TelemetrySettings(_Section):
+class TelemetrySettings(Section):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 9100
 
 
-class ModelSettings(_Section):
+class ModelSettings(Section):
     path: Path = Path("models/trade_classifier.tflite")
 
 
-class _Document(_Section):
+class _Document(Section):
     """The shape of `bot.toml`."""
 
     broker: BrokerSettings = BrokerSettings()
-    instruments: Annotated[tuple[InstrumentSettings, ...], Field(min_length=1)]
+    instruments: tuple[InstrumentSettings, ...] = ()
     strategy: StrategySettings = StrategySettings()
     orders: OrderSettings = OrderSettings()
     risk: RiskSettings = RiskSettings()
@@ -150,6 +120,10 @@ class _Document(_Section):
     archive: ArchiveSettings = ArchiveSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     model: ModelSettings = ModelSettings()
+    login: LoginSettings = LoginSettings()
+
+
+SECTIONS = frozenset(_Document.model_fields) - {"instruments"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,27 +131,30 @@ class Settings:
     """All that was decided outside the code, validated."""
 
     broker: BrokerSettings
-    contracts: tuple[Contract, ...]
+    instruments: tuple[InstrumentSettings, ...]
+    contracts: tuple[
+        Contract, ...
+    ]  # those whose numbers stand in the file; the others: the instrument master
     rules: Rules
     session: SessionSettings
     data_folder: Path
+    instrument_master: str | None
     archive_root: str
     telemetry: TelemetrySettings
     model_path: Path
+    token_file: Path
     public: dict[str, Any]  # for the archive: everything but the secrets
 
 
-def load(path: Path | None, environ: dict[str, str] | None = None) -> Settings:
-    """Read the file (None: `bot.toml` here, if it exists) and the environment. Raises SettingsRefused."""
-    environ = dict(os.environ) if environ is None else environ
-    chosen = path or Path("bot.toml")
-    if path is None and not chosen.exists():
-        tree: dict[str, Any] = {}
-    else:
-        tree = _read(chosen)
-    problems = _secrets_in_file(tree)
-    problems += _overlay(tree, environ)
-    problems += _wanted_for_live(tree)
+def load(path: Path | None, environ: dict[str, str] | None = None, *, mode: str | None = None) -> Settings:
+    """Read the file (None: `bot.toml` here, if it exists) and the environment; `mode` wins over both.
+
+    Raises SettingsRefused.
+    """
+    tree, problems = read_tree(path, environ, SECTIONS)
+    if mode is not None and isinstance(tree["broker"], dict):
+        tree["broker"]["mode"] = mode
+    problems += _wanted_by_mode(tree)
     try:
         document = _Document.model_validate(tree)
     except ValidationError as error:
@@ -186,69 +163,6 @@ def load(path: Path | None, environ: dict[str, str] | None = None) -> Settings:
     if problems:
         raise SettingsRefused(problems)
     return _frozen(document)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SettingsRefused(
-            [f"{path}: no such file. Copy bot.example.toml and fill in your instrument."]
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsRefused([f"{path}: cannot be read: {error}"]) from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsRefused([f"{path}: not valid TOML: {error}"]) from None
-
-
-def _secrets_in_file(tree: dict[str, Any]) -> list[str]:
-    broker = tree.get("broker")
-    if not isinstance(broker, dict):
-        return []
-    found = [key for key in ("live_access_token", "sandbox_access_token") if broker.pop(key, "")]
-    return [
-        f"broker.{key}: a token must not stand in the file; put it in the environment as BOT_{key.upper()}"
-        for key in found
-    ]
-
-
-def _overlay(tree: dict[str, Any], environ: dict[str, str]) -> list[str]:
-    """Lay the environment over the file. Returns what it could not place."""
-    problems = []
-    sections = set(_Document.model_fields) - {"instruments"}
-    for name, value in sorted(environ.items()):
-        if not name.startswith(_PREFIX) or name in _SHORT_NAMES:
-            continue
-        section, _, key = name.removeprefix(_PREFIX).lower().partition("__")
-        if section not in sections or not key:
-            problems.append(
-                f"{name}: unknown; write BOT_SECTION__KEY, with SECTION one of {', '.join(sorted(sections))}"
-            )
-        else:
-            tree.setdefault(section, {})[key] = value
-    broker = tree.setdefault("broker", {})
-    if isinstance(broker, dict):
-        for key in ("live_access_token", "sandbox_access_token"):
-            if token := environ.get(f"BOT_{key.upper()}"):
-                broker[key] = token
-    problems += _one_instrument(tree, environ)
-    return problems
-
-
-def _one_instrument(tree: dict[str, Any], environ: dict[str, str]) -> list[str]:
-    """BOT_INSTRUMENT_KEY and BOT_TRADE_QTY set the one instrument, as in the first implementation."""
-    changes = {
-        field: environ[name]
-        for name, field in (("BOT_INSTRUMENT_KEY", "key"), ("BOT_TRADE_QTY", "quantity"))
-        if environ.get(name)
-    }
-    if not changes:
-        return []
-    instruments = tree.setdefault("instruments", [{}])
-    if not isinstance(instruments, list) or len(instruments) > 1:
-        return ["BOT_INSTRUMENT_KEY, BOT_TRADE_QTY: need exactly one [[instruments]] in the file"]
-    instruments[0].update(changes)
-    return []
 
 
 def _say(item: Any) -> str:
@@ -261,30 +175,50 @@ def _say(item: Any) -> str:
     return f"{key}: {item['msg'].removeprefix('Value error, ')}"
 
 
-def _wanted_for_live(tree: dict[str, Any]) -> list[str]:
-    """What live trading does not start without. Looked at before validation, so that it is always told."""
+def _wanted_by_mode(tree: dict[str, Any]) -> list[str]:
+    """What a mode does not start without. Looked at before validation, so that it is always told."""
     risk, broker = tree.get("risk"), tree.get("broker")
     risk = risk if isinstance(risk, dict) else {}
     broker = broker if isinstance(broker, dict) else {}
-    problems = []
-    if risk.get("daily_loss_rupees") is None:
+    mode = broker.get("mode", "live")
+    if mode == "demo":
+        return []
+    problems = [] if tree.get("instruments") else ["instruments: at least one [[instruments]] is wanted"]
+    if mode == "live" and risk.get("daily_loss_rupees") is None:
         problems.append("risk.daily_loss_rupees: live trading refuses to start without a limit")
-    if risk.get("accept_no_edge") in {None, False, "false", "0", ""}:
+    if mode == "live" and risk.get("accept_no_edge") in {None, False, "false", "0", ""}:
         problems.append(
             "risk.accept_no_edge: set it to true to say you know: no edge of this strategy survived costs on "
             "any file tested; break-even is 40–97 bps a round trip, the model's label is 18 bps"
         )
-    if not broker.get("live_access_token") and not broker.get("token_source"):
-        problems.append("BOT_LIVE_ACCESS_TOKEN: is missing; today's token from Upstox goes there")
+    if not (
+        broker.get("live_access_token")
+        or broker.get("token_file")
+        or broker.get("token_source")
+        or _kept_token(tree).exists()
+    ):
+        also = "" if mode == "live" else " (a read-only analytics token will do)"
+        problems.append(
+            "BOT_LIVE_ACCESS_TOKEN: is missing, and no token is kept: run `bot login`, or `bot token set`"
+            + also
+        )
+    if mode == "sandbox" and not broker.get("sandbox_access_token"):
+        problems.append("BOT_SANDBOX_ACCESS_TOKEN: is missing; mode sandbox posts its copies with it")
     return problems
+
+
+def _kept_token(tree: dict[str, Any]) -> Path:
+    data = tree.get("data")
+    folder = data.get("folder") if isinstance(data, dict) else None
+    return Path(folder if isinstance(folder, str) else DataSettings().folder) / TOKEN_FILE_NAME
 
 
 def _across(document: _Document) -> list[str]:
     """What concerns several settings at once."""
     problems = []
-    keys = [instrument.key for instrument in document.instruments]
-    if len(set(keys)) < len(keys):
-        problems.append("instruments: the same key stands twice")
+    titles = [instrument.title for instrument in document.instruments]
+    if len(set(titles)) < len(titles):
+        problems.append("instruments: the same key or wish stands twice")
     return problems
 
 
@@ -294,18 +228,8 @@ def _frozen(document: _Document) -> Settings:
     charges = _paise(risk.charges_per_day_rupees)
     return Settings(
         broker=document.broker,
-        contracts=tuple(
-            Contract(
-                key=item.key,
-                quantity=item.quantity,
-                lot=item.lot,
-                tick=paise(item.tick_rupees),
-                freeze_quantity=item.freeze_quantity,
-                exchange=item.key[:3],
-                name=item.name or item.key,
-            )
-            for item in document.instruments
-        ),
+        instruments=document.instruments,
+        contracts=tuple(_contract(item) for item in document.instruments if item.by_hand),
         rules=Rules(
             StrategyRules(strategy.threshold, strategy.rel_diff, strategy.band, strategy.warmup_ticks),
             OrderRules(
@@ -330,12 +254,29 @@ def _frozen(document: _Document) -> Settings:
         ),
         session=document.session,
         data_folder=document.data.folder,
+        instrument_master=document.data.instrument_master,
         archive_root=document.archive.root,
         telemetry=document.telemetry,
         model_path=document.model.path,
+        token_file=document.broker.token_file or document.data.folder / TOKEN_FILE_NAME,
         public=document.model_dump(
-            mode="json", exclude={"broker": {"live_access_token", "sandbox_access_token"}}
+            mode="json",
+            exclude={"broker": {"live_access_token", "sandbox_access_token"}, "login": {"api_secret"}},
         ),
+    )
+
+
+def _contract(item: InstrumentSettings) -> Contract:
+    assert item.key is not None
+    assert item.freeze_quantity is not None
+    return Contract(
+        key=item.key,
+        quantity=item.units,
+        lot=item.lot or 0,
+        tick=paise(item.tick_rupees),
+        freeze_quantity=item.freeze_quantity,
+        exchange=item.key[:3],
+        name=item.name or item.key,
     )
 
 

@@ -8,6 +8,7 @@ from datetime import time
 from pathlib import Path
 from typing import Any
 
+from bot.assemble.broker import Sandbox
 from bot.assemble.day import DayResult, Desk, Plan, trade
 from bot.core.rules import Contract, RiskRules, Rules
 from bot.core.session import Session
@@ -45,6 +46,9 @@ class ShortDay:
     archive_root: str = ""
     meanwhile: Callable[["Running"], Any] | None = None  # a coroutine function run beside the day
     telemetry: tuple[str, int] | None = None
+    mode: str = "test"
+    sandbox_of: Callable[[str], Sandbox] | None = None  # given the twin's token
+    companions: tuple[str, ...] = ()
 
     def run(self) -> "Outcome":
         """The whole day, in virtual time."""
@@ -86,7 +90,7 @@ class ShortDay:
         if self.eager:
             model = LoadedModel(lambda _: 0.9, model.passport, model.runtime)
         return Plan(
-            mode="test",
+            mode=self.mode,
             clock=clock,
             session=SHORT,
             contracts=(contract,),
@@ -99,6 +103,8 @@ class ShortDay:
             logs=logs,
             telemetry=self.telemetry,
             observers=self.observers,
+            companions=self.companions,
+            sandbox=self.sandbox_of(token) if self.sandbox_of else None,
             jitter_seed=1,
         )
 

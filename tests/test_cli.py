@@ -43,6 +43,8 @@ def settings(folder: Path, text: str = GOOD, **environ: str) -> Settings:
         "BOT_ARCHIVE__ROOT": str(folder / "archive"),
         "BOT_MODEL__PATH": str(MODEL),
         "BOT_TELEMETRY__PORT": "0",
+        "BOT_BROKER__ORDER_HOST": "http://127.0.0.1:9",
+        "BOT_BROKER__API_HOST": "http://127.0.0.1:9",  # nobody listens there: no test asks the real broker
     }
     return load(write(folder, text), base | environ)
 
@@ -112,6 +114,14 @@ def test_days_without_a_session_say_why(
     clock = WallClock(starts_at=ist_nanos(date.fromisoformat(day), time(9)))
     assert run_live(settings(tmp_path), verbose=False, clock=clock) == code
     assert "no_session" in capsys.readouterr().out
+
+
+def test_in_december_a_year_nobody_covers_is_announced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = WallClock(starts_at=ist_nanos(date(2026, 12, 15), time(16)))
+    assert run_live(settings(tmp_path), verbose=False, clock=clock) == 0
+    assert "2027 is not covered" in capsys.readouterr().out
 
 
 def test_a_weekend_and_an_evening_have_no_session(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 in which somebody else could try to hand us one. Secrets Manager is moto's, over HTTP; the rest is real.
 """
 
+import asyncio
 import base64
 import hashlib
 import http.server
@@ -19,11 +20,13 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from bot.assemble.live import LiveRefused, run_live
+from bot.assemble.courier import Courier
+from bot.assemble.live import run_live
 from bot.core.units import MILLISECOND
 from bot.run.live import WallClock
 from bot.settings import Settings, SettingsRefused, load
 from bot.storage.token_source import TokenSourceFailed, ask_for_token, read_token
+from bot.telemetry.logs import Logs
 from bot.twin.server import TOKEN
 from infra.lambdas import request, webhook
 from infra.lambdas.package import package
@@ -252,28 +255,18 @@ def test_an_app_secret_of_another_shape_says_what_to_run(secrets: Any) -> None:
 # ---- the source, as the bot reads it ----
 
 
-def test_a_file_is_read_as_text_or_as_the_webhooks_json(tmp_path: Path) -> None:
-    path = tmp_path / "token"
-    assert read_token(f"file:{path}") == ""
-    path.write_text(f"{JWT}\n")
-    assert read_token(f"file:{path}") == JWT
-    path.write_text(json.dumps({"access_token": JWT}))
-    assert read_token(f"file:{path}") == JWT
-
-
-@pytest.mark.parametrize("content", [b"{broken", b"{}", b'{"access_token": 7}', b"\xff\xfe", b"x" * 20_000])
-def test_a_damaged_source_is_said_without_its_content(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "token"
-    path.write_bytes(content)
-    with pytest.raises(TokenSourceFailed) as failed:
-        read_token(f"file:{path}")
-    assert str(path) in str(failed.value)
+@pytest.mark.parametrize("content", ["{broken", "{}", '{"access_token": 7}', "x" * 20_000])
+def test_a_damaged_secret_is_said_without_its_content(secrets: Any, content: str) -> None:
+    secrets.put_secret_value(SecretId=os.environ["TOKEN_SECRET"], SecretString=content)
+    with pytest.raises(TokenSourceFailed, match="secretsmanager:") as failed:
+        kept()
+    assert "xxx" not in str(failed.value)
 
 
 def test_a_source_of_no_kind_and_an_unreachable_aws_are_said(
     moto: Moto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for source in ("nowhere", "ftp:x", "file:"):
+    for source in ("nowhere", "file:x", "secretsmanager:"):
         with pytest.raises(ValueError, match="token source"):
             read_token(source)
     with pytest.raises(ValueError, match="lambda:NAME"):
@@ -300,7 +293,7 @@ def test_settings_take_a_source_instead_of_a_token_and_refuse_nonsense(tmp_path:
 # ---- the bot's morning ----
 
 
-def settings(folder: Path, rest: str) -> Settings:
+def settings(folder: Path, rest: str, **environ: str) -> Settings:
     text = GOOD.replace("1800", "1755").replace("= 75", "= 65")
     return load(
         write(folder, text),
@@ -313,7 +306,8 @@ def settings(folder: Path, rest: str) -> Settings:
             "BOT_BROKER__ORDER_HOST": rest,
             "BOT_STRATEGY__THRESHOLD": "0.01",
             "BOT_BROKER__TOKEN_SOURCE": f"secretsmanager:{os.environ['TOKEN_SECRET']}",
-        },
+        }
+        | environ,
     )
 
 
@@ -328,17 +322,68 @@ def test_a_token_the_broker_does_not_know_is_never_traded_with(
 ) -> None:
     put(secrets, JWT)
     with TwinThread(starts_at=at("09:20:00"), speed=30) as twin:
-        with pytest.raises(LiveRefused, match="no token that works"):
-            run_live(
-                settings(tmp_path, twin.rest),
-                verbose=False,
-                clock=WallClock(starts_at=at("09:20:00"), speed=30),
-            )
+        clock = WallClock(starts_at=at("09:20:00"), speed=30)
+        assert run_live(settings(tmp_path, twin.rest), verbose=False, clock=clock) == 3
         assert twin.traded() == 0
     said = capsys.readouterr().out
     assert '"event":"token_refused"' in said
-    assert '"event":"token_missing"' in said
+    assert '"name":"NoToken"' in said, "infra/terraform/watch.tf looks for these words"
     assert JWT not in said
+
+
+async def test_the_courier_asks_once_at_0840_when_nothing_came_and_brings_what_comes(
+    secrets: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = settings(
+        tmp_path, "http://127.0.0.1:9", BOT_BROKER__TOKEN_REQUEST="lambda:options-bot-token-request"
+    )
+    clock = WallClock(starts_at=at("08:39:30"), speed=30)
+    asked: list[tuple[str, int]] = []
+    monkeypatch.setattr(
+        "bot.assemble.courier.ask_for_token", lambda target: asked.append((target, clock.now()))
+    )
+    logs = Logs(clock.now)
+    running = asyncio.ensure_future(Courier(chosen, clock).run(at("09:15:00"), logs))
+    await asyncio.sleep(3)  # a minute and a half
+    assert [target for target, _ in asked] == ["lambda:options-bot-token-request"]
+    assert asked[0][1] >= at("08:40:00")
+    put(secrets, JWT)
+    for _ in range(100):
+        if chosen.token_file.exists():
+            break
+        await asyncio.sleep(0.05)
+    running.cancel()
+    logs.close()
+    assert chosen.token_file.read_text().strip() == JWT
+    assert chosen.token_file.stat().st_mode & 0o777 == 0o600
+    said = capsys.readouterr().out
+    assert '"event":"token_brought"' in said
+    assert JWT not in said
+
+
+def test_a_new_token_in_the_secret_is_used_while_the_bot_trades(
+    secrets: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(secrets, TOKEN)
+    with TwinThread(starts_at=at("09:20:00"), speed=30) as twin:
+
+        def renew_then_terminate() -> None:
+            twin.wait_long(seconds=40)
+            assert twin.twin is not None
+            twin.twin._floor.access.issue("another-token-of-today", at("09:20:00"))
+            put(secrets, "another-token-of-today")
+            threading.Event().wait(3)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        renewer = threading.Thread(target=renew_then_terminate)
+        renewer.start()
+        clock = WallClock(starts_at=at("09:20:00"), speed=30)
+        code = run_live(settings(tmp_path, twin.rest), verbose=False, clock=clock)
+        renewer.join()
+        assert (code, twin.position()) == (0, 0)
+    said = capsys.readouterr().out
+    assert '"event":"token_replaced"' in said
+    assert "another-token-of-today" not in said
 
 
 def test_the_bot_proves_the_secrets_token_by_a_real_call_and_trades_with_it(

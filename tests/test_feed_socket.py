@@ -225,9 +225,98 @@ def test_a_stuck_key_is_left_and_asked_for_again():
 
 def test_more_keys_than_a_connection_carries_are_refused_at_once():
     decoder = MarketDecoder([KEY])
-    for keys, mode in (([KEY] * 2001, "full"), ([KEY], "fuller"), ([], "full")):
+    many = [f"NSE_FO|{number}" for number in range(2001)]
+    for keys, mode in ((many, "full"), ([KEY], "fuller"), ([], "full")):
         with pytest.raises(ValueError):
             MarketFeed(None, None, None, decoder, keys, mode, jitter=random.Random(1).random)
+
+
+def test_more_is_subscribed_changed_and_left_and_a_new_connection_asks_for_the_rest():
+    """All modes and methods, over a real socket; what is wanted now is what a reconnect asks for."""
+    other, third = "NSE_FO|2", "NSE_FO|3"
+
+    async def talk(peer, connection):
+        for _ in range(6):
+            await peer.hear(connection)
+        peer.drop(connection)
+
+    async def again(peer, connection):
+        for _ in range(2):
+            await peer.hear(connection)
+        await peer.say(connection, tick_frame(100.0, key=other))
+
+    async def scene(clock):
+        events = []
+        async with Peer(clock, talk, again) as peer:
+            feed, decoder = make_feed(peer, events)
+            async with running(feed):
+                await until(lambda: events, clock=clock)
+                await feed.subscribe("option_greeks", [other])
+                await feed.subscribe("full_d30", [third])
+                await feed.subscribe("ltpc", [other, KEY])
+                await feed.unsubscribe([third, "NSE_FO|4"])
+                await feed.subscribe("full", [KEY])
+                await until(lambda: of(events, Tick), clock=clock)
+                many = [f"NSE_FO|{5000 + number}" for number in range(2000)]
+                with pytest.raises(ValueError, match="at most 1500"):
+                    await feed.subscribe("full", many)
+        asked = [(request.method, request.mode, request.keys) for request in peer.requests]
+        assert asked == [
+            ("sub", "full", (KEY,)),
+            ("sub", "option_greeks", (other,)),
+            ("sub", "full_d30", (third,)),
+            ("change_mode", "ltpc", (other, KEY)),
+            ("unsub", "", (third,)),
+            ("change_mode", "full", (KEY,)),
+            ("sub", "full", (KEY,)),
+            ("sub", "ltpc", (other,)),
+        ]
+        assert decoder.instruments == (KEY, other, third)
+
+    lockstep(scene)
+
+
+def test_a_key_that_stands_still_while_the_index_moves_is_asked_for_anew_in_session_only():
+    """Stuck for 30 s: `unsub` + `sub`; still stuck: twice as long until the next time; then it moves."""
+
+    async def talk(peer, connection):
+        await peer.hear(connection)
+        await peer.hear(connection)
+
+        async def lively():
+            for number in range(400):
+                await peer.say(connection, tick_frame(25_000.0 + number, key=INDEX))
+                if number == 140:
+                    await peer.say(connection, tick_frame(100.0))
+                await peer.clock.sleep_until(peer.clock.now() + SECOND)
+
+        beside = asyncio.ensure_future(lively())
+        for _ in range(6):
+            await peer.hear(connection)
+            peer.heard_at.append(peer.clock.monotonic() // SECOND)
+        await beside
+
+    async def scene(clock):
+        events = []
+        async with Peer(clock, talk) as peer:
+            peer.heard_at = []
+            feed, _ = make_feed(peer, events, companions=[INDEX])
+            async with running(feed):
+                await clock.sleep_until(at("09:16:00"))
+                assert peer.heard_at == []
+                feed.arm(True)
+                await clock.sleep_until(at("09:20:00"))
+                feed.arm(False)
+                await clock.sleep_until(at("09:21:30"))
+        # Armed at 60 s; the key moves at 140 s, which ends the longer patience.
+        assert peer.heard_at == [90, 90, 170, 170, 230, 230]
+        assert [(each.method, each.keys) for each in peer.requests[2:]] == [
+            ("unsub", (KEY,)), ("sub", (KEY,)),
+        ] * 3  # fmt: skip
+        assert feed.resubscribed_total == {KEY: 3}
+        assert len(peer.authorized_at) == 1
+
+    lockstep(scene)
 
 
 # ---- ends and returns --------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ ROOT = Path(__file__).parents[1]
 BOT = ROOT / "bot"
 FLOORS = {
     "core": 1,
+    "settings_sections": 1,
     "run": 2,
+    "settings_file": 1,
     "settings": 2,
     "upstox": 3,
     "sim": 3,

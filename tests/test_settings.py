@@ -120,3 +120,54 @@ def test_plain_http_goes_to_the_twin_alone(tmp_path: Path) -> None:
     text = GOOD.replace("[broker]", '[broker]\napi_host = "http://example.com"')
     with pytest.raises(SettingsRefused, match="https"):
         load(write(tmp_path, text), TOKEN)
+
+
+KEY_ALONE = GOOD.replace("quantity = 75\nlot = 75\nfreeze_quantity = 1800\n", "")
+WISH = KEY_ALONE.replace('key = "NSE_FO|45450"', 'underlying = "NIFTY"\noption_type = "CE"\nlots = 2')
+
+
+def test_each_mode_says_what_it_wants(tmp_path: Path) -> None:
+    """Paper needs a token that may read; sandbox its own as well; demo nothing at all."""
+    bare = "[[instruments]]\n" + KEY_ALONE.partition("[[instruments]]\n")[2].partition("[risk]")[0]
+    path = write(tmp_path, bare)
+    assert load(path, TOKEN, mode="paper").broker.mode == "paper"
+    with pytest.raises(SettingsRefused, match="read-only analytics token"):
+        load(path, {}, mode="paper")
+    with pytest.raises(SettingsRefused, match="BOT_SANDBOX_ACCESS_TOKEN") as refused:
+        load(path, TOKEN, mode="sandbox")
+    assert len(refused.value.problems) == 1
+    assert load(path, TOKEN | {"BOT_SANDBOX_ACCESS_TOKEN": "canary-2"}, mode="sandbox").contracts == ()
+    assert load(write(tmp_path, ""), {}, mode="demo").instruments == ()
+    with pytest.raises(SettingsRefused, match=r"broker\.mode"):
+        load(path, TOKEN, mode="dream")
+
+
+def test_a_contract_is_named_by_key_or_wished_for(tmp_path: Path) -> None:
+    by_key = load(write(tmp_path, KEY_ALONE), TOKEN)
+    assert (by_key.contracts, by_key.instruments[0].title) == ((), "NSE_FO|45450")
+    (wish,) = load(write(tmp_path, WISH), TOKEN).instruments
+    assert (wish.title, wish.strike, wish.expiry, wish.lots) == (
+        "NIFTY ATM CE, expiry nearest", "ATM", "nearest", 2,
+    )  # fmt: skip
+    exact = WISH.replace("lots = 2", "strike = 25000\nexpiry = 2026-09-22")
+    assert load(write(tmp_path, exact), TOKEN).instruments[0].title == "NIFTY 25000 CE, expiry 2026-09-22"
+
+
+@pytest.mark.parametrize(
+    ("instrument", "words"),
+    [
+        ("", "give either key"),
+        ('key = "NSE_FO|1"\nunderlying = "NIFTY"', "give either key"),
+        ('underlying = "NIFTY"', "option_type: is missing"),
+        ('underlying = "NIFTY"\noption_type = "CE"\nlot = 65', "comes from the instrument master"),
+        ('key = "NSE_FO|1"\nquantity = 65\nlots = 1', "quantity (units) or lots"),
+        ('key = "NSE_FO|1"\nlot = 65', "lot and freeze_quantity together"),
+        ('key = "NSE_FO|1"\noption_type = "CE"', "belongs to underlying"),
+        ('underlying = "NIFTY"\noption_type = "CE"\nstrike = "OTM"', "strike"),
+    ],
+)
+def test_each_slip_in_an_instrument_is_a_sentence(tmp_path: Path, instrument: str, words: str) -> None:
+    text = f"[[instruments]]\n{instrument}\n"
+    with pytest.raises(SettingsRefused) as refused:
+        load(write(tmp_path, text), TOKEN, mode="paper")
+    assert words in "\n".join(refused.value.problems)

@@ -3,8 +3,9 @@
 import asyncio
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from bot.core.rules import Contract
 from bot.core.session import Session
@@ -19,8 +20,10 @@ from tests.conftest import DAY, KEY
 class TwinThread:
     """A context manager; `rest` is the base address."""
 
-    def __init__(self, starts_at: Nanos, speed: float) -> None:
-        self._clock = WallClock(starts_at=starts_at, speed=speed)
+    def __init__(self, starts_at: Nanos, speed: float, **more: Any) -> None:
+        """`more` goes to the Twin as it is."""
+        self._more = more
+        self.clock = WallClock(starts_at=starts_at, speed=speed)
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="twin")
@@ -41,6 +44,19 @@ class TwinThread:
     def position(self) -> int:
         assert self.twin is not None
         return sum(row.quantity for row in self.twin.exchange.positions())
+
+    def call(self, work: Callable[[Twin], Awaitable[None]]) -> None:
+        """Do something with the twin, on its own loop."""
+
+        async def on_its_loop() -> None:
+            assert self.twin is not None
+            await work(self.twin)
+
+        asyncio.run_coroutine_threadsafe(on_its_loop(), self._loop).result(10)
+
+    def orders(self) -> int:
+        assert self.twin is not None
+        return len(self.twin.exchange.orders())
 
     def traded(self) -> int:
         assert self.twin is not None
@@ -68,11 +84,12 @@ class TwinThread:
             start_price=300_00,
         )
         twin = self.twin = Twin(
-            self._clock,
+            self.clock,
             {KEY: Contract(KEY, 65, 65, 5, 1755, "NSE")},
             synthetic(market),
             opens_at=session.open_at,
             closes_at=session.close_at,
+            **self._more,
         )
         self.rest = (await twin.start()).rest
         self._playing = asyncio.create_task(twin.run())

@@ -6,34 +6,50 @@ one to one, the trade ids and the exchange's times go into the CSV.
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from bot.core.commands import RecordFill
-from bot.upstox.wire_orders import TradeRow
+from bot.core.units import Paise, Quantity
+from bot.storage.trades import TradeRow
+
+
+class Trade(Protocol):
+    """One execution as a trade list has it, the broker's or the simulated exchange's."""
+
+    @property
+    def order_id(self) -> str: ...
+    @property
+    def trade_id(self) -> str: ...
+    @property
+    def quantity(self) -> Quantity: ...
+    @property
+    def price(self) -> Paise: ...
+    @property
+    def exchange_time(self) -> str: ...
 
 
 class Books(NamedTuple):
     """The comparison. `differences` is empty when the books agree."""
 
     differences: tuple[str, ...]
-    trade_ids: dict[int, TradeRow]  # index of a fill → its trade, where one to one
+    trade_ids: dict[int, Trade]  # index of a fill → its trade, where one to one
 
     @property
     def reconciled(self) -> bool:
         return not self.differences
 
 
-def compare(fills: Sequence[RecordFill], trades: Sequence[TradeRow], is_ours: Callable[[str], bool]) -> Books:
+def compare(fills: Sequence[RecordFill], trades: Sequence[Trade], is_ours: Callable[[str], bool]) -> Books:
     """`is_ours` tells our order ids from others': trades of other hands are none of our business."""
     ours: dict[str, list[int]] = defaultdict(list)
     for index, fill in enumerate(fills):
         ours[fill.order_id].append(index)
-    theirs: dict[str, list[TradeRow]] = defaultdict(list)
+    theirs: dict[str, list[Trade]] = defaultdict(list)
     for trade in trades:
         if is_ours(trade.order_id):
             theirs[trade.order_id].append(trade)
     differences = []
-    ids: dict[int, TradeRow] = {}
+    ids: dict[int, Trade] = {}
     for order_id in sorted(ours.keys() | theirs.keys()):
         mine = [fills[index] for index in ours[order_id]]
         rows = theirs[order_id]
@@ -47,3 +63,17 @@ def compare(fills: Sequence[RecordFill], trades: Sequence[TradeRow], is_ours: Ca
         elif [f.quantity for f in mine] == [t.quantity for t in rows]:
             ids.update(zip(ours[order_id], rows, strict=True))
     return Books(tuple(differences), ids)
+
+
+def with_trade_ids(rows: Sequence[TradeRow], books: Books | None) -> list[TradeRow]:
+    """The rows, with the exchange's trade ids and times where the broker's list tells them."""
+    if books is None:
+        return list(rows)
+    named = []
+    for index, row in enumerate(rows):
+        trade = books.trade_ids.get(index)
+        if trade is not None:
+            fill = row.fill._replace(exchange_time=trade.exchange_time)
+            row = row._replace(trade_id=trade.trade_id, fill=fill)
+        named.append(row)
+    return named

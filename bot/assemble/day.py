@@ -6,7 +6,7 @@ It knows which parts there are; it decides nothing about trading.
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -14,20 +14,24 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from bot.assemble.books import Books, compare
+from bot.assemble.books import Books, compare, with_trade_ids
+from bot.assemble.broker import DayBroker, Sandbox, order_side
+from bot.assemble.scrapes import last_scrapes
 from bot.assemble.view import DayView
 from bot.core.commands import PlaceOrder, RecordFill
 from bot.core.engine import Engine
 from bot.core.rules import Contract, Rules
 from bot.core.session import Session
+from bot.core.units import InstrumentKey
 from bot.run.day import DayParts, run_day
 from bot.run.inbox import Inbox
 from bot.run.outbox import Outbox
-from bot.run.ports import Clock, Observer
+from bot.run.ports import Clock, Observer, Sink
 from bot.run.recover import replay
 from bot.run.step import Stepper
 from bot.storage import records
 from bot.storage.archive import Archive, ArchiveFailed, ArchiveRefused, Stored
+from bot.storage.choices import CHOICE
 from bot.storage.journal import JournalFailed, JournalRefused, SqliteJournal, journal_path
 from bot.storage.model import LoadedModel
 from bot.storage.trades import DaySummary, TradeRow, TradesCsv, TradesFailed, rows_of, summary, trades_path
@@ -67,10 +71,24 @@ class Plan:
     public_settings: dict[str, Any] = field(default_factory=dict)
     observers: tuple[Observer, ...] = ()
     algo_name: str = ""
+    companions: tuple[
+        InstrumentKey, ...
+    ] = ()  # lively keys, subscribed to tell a quiet option from a dead feed
+    sandbox: Sandbox | None = None  # where mode sandbox posts its copies
     verbose: bool = False
     no_entries: str = ""  # why, when the day may only be watched (and old positions sold)
     jitter_seed: int | None = None  # None: the system's randomness
     on_ready: Callable[["Desk"], None] = lambda _: None
+    phase: Callable[[str], None] = lambda _: None  # told of what comes after the close: reconcile, archive, …
+    beside: Callable[["Lines"], Awaitable[None]] | None = None  # runs as long as the day
+
+
+class Lines(NamedTuple):
+    """The running day as those see it who look after its access beside it."""
+
+    put: Sink  # events for the engine
+    rest: UpstoxRest
+    renew: Callable[[], None]  # let the sockets try a new token at once
 
 
 class Desk(NamedTuple):
@@ -78,7 +96,7 @@ class Desk(NamedTuple):
 
     engine: Engine
     feed: MarketFeed
-    broker: UpstoxBroker
+    broker: DayBroker
     view: DayView
     ops_port: int  # 0: no endpoints
 
@@ -139,7 +157,7 @@ class _Day:
         decoded = [
             records.decode(record.kind, record.body)
             for record in self._kept
-            if record.kind not in {records.BOOT, records.END}
+            if record.kind not in {records.BOOT, records.END, CHOICE}
         ]
         _refuse_strangers(decoded, engine)
         recovered = replay(engine, decoded, clock.monotonic())
@@ -160,11 +178,29 @@ class _Day:
         rest = UpstoxRest(clock, plan.token, plan.hosts, algo_name=plan.algo_name)
         jitter = random.Random(plan.jitter_seed).random  # noqa: S311 - spreads reconnects, no secret
         decoder = MarketDecoder([contract.key for contract in plan.contracts])
-        feed = MarketFeed(
-            clock, inbox.put, rest.authorize_market, decoder, decoder.instruments, jitter=jitter
+        orders = order_side(
+            plan.mode,
+            clock,
+            inbox.put,
+            rest,
+            session=plan.session,
+            contracts=plan.contracts,
+            kept=decoded,
+            jitter=jitter,
+            log=plan.logs.log,
+            sandbox=plan.sandbox,
         )
-        broker = UpstoxBroker(clock, inbox.put, rest, jitter=jitter)
-        view = DayView(plan.mode, self._model, clock, engine, decoder, plan.token, plan.logs)
+        broker = orders.broker
+        feed = MarketFeed(
+            clock,
+            orders.listening(inbox.put),
+            rest.authorize_market,
+            decoder,
+            decoder.instruments,
+            jitter=jitter,
+            companions=plan.companions,
+        )
+        view = DayView(plan.mode, self._model, clock, engine, decoder, plan.token, plan.logs, rest)
         self._view = view
         metrics = Metrics(view, classifier.seconds)
         outbox = Outbox(
@@ -180,29 +216,40 @@ class _Day:
         if ops is not None:
             await ops.start()
         plan.on_ready(Desk(engine, feed, broker, view, ops.port if ops else 0))
+
+        def renew() -> None:
+            feed.renew()
+            if isinstance(broker, UpstoxBroker):
+                broker.stream.renew()
+
         try:
             parts = DayParts(clock, plan.session, engine, inbox, stepper, outbox, feed, broker)
-            await run_day(parts, stop, feed.arm, metrics.histogram(LOOP_LAG).observe)
+            beside = plan.beside(Lines(inbox.put, rest, renew)) if plan.beside else None
+            await run_day(parts, stop, feed.arm, metrics.histogram(LOOP_LAG).observe, beside)
             over = not stop.is_set() or clock.now() >= plan.session.flatten_at
-            return await self._close(engine, broker, feed, over=over)
+            result = await self._close(engine, broker, feed, over=over)
+            if ops is not None and over:
+                plan.phase("scrapes")
+                await last_scrapes(clock, ops)
+            return result
         finally:
             if ops is not None:
                 await ops.stop()
+            await orders.aclose()
             await rest.aclose()
 
     # ---- the end of the day --------------------------------------------------------------------------
 
-    async def _close(
-        self, engine: Engine, broker: UpstoxBroker, feed: MarketFeed, *, over: bool
-    ) -> DayResult:
+    async def _close(self, engine: Engine, broker: DayBroker, feed: MarketFeed, *, over: bool) -> DayResult:
         """Close the books. `over=False`: stopped in mid-day, so a later start may go on; nothing is final."""
         plan = self._plan
+        plan.phase("reconcile")
         rows = self._rows
         fills = tuple(row.fill for row in rows)
         ours = {order.order_id for order in engine.account.orders.values() if order.order_id}
         trades = await broker.trades()
         books = None if trades is None else compare(fills, trades, ours.__contains__)
-        await self._last_writes(lambda: self._csv.rewrite(_with_trade_ids(rows, books)), "trades csv")
+        await self._last_writes(lambda: self._csv.rewrite(with_trade_ids(rows, books)), "trades csv")
         day = summary(fills)
         code = EXIT_DONE
         if books is None or not books.reconciled:
@@ -218,6 +265,7 @@ class _Day:
         end = records.end_record(plan.clock.now(), code)
         await self._last_writes(lambda: self._journal.commit([end]), "journal")
         self._journal.close()  # one plain file from here on, fit to be archived
+        plan.phase("archive")
         stored, problem = await _archive(plan, result.files)
         return result._replace(stored=stored, archive_problem=problem)
 
@@ -260,20 +308,6 @@ def _refuse_strangers(kept: Sequence[object], engine: Engine) -> None:
             f"Today's journal holds orders of {', '.join(strangers)}, no longer in the settings. "
             "Put the instrument back for today, or close what is open by hand and move the journal away."
         )
-
-
-def _with_trade_ids(rows: Sequence[TradeRow], books: Books | None) -> list[TradeRow]:
-    """The rows, with the exchange's trade ids and times where the broker's list tells them."""
-    if books is None:
-        return list(rows)
-    named = []
-    for index, row in enumerate(rows):
-        trade = books.trade_ids.get(index)
-        if trade is not None:
-            fill = row.fill._replace(exchange_time=trade.exchange_time)
-            row = row._replace(trade_id=trade.trade_id, fill=fill)
-        named.append(row)
-    return named
 
 
 def settings_path(plan: Plan) -> Path:

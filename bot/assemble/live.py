@@ -1,4 +1,4 @@
-"""`bot run`: one day against the live order API, on the wall clock.
+"""`bot run`: one day of live prices, on the wall clock.
 
 The container's main: wait for the session under APScheduler, trade, archive, exit. SIGTERM and SIGINT sell
 what is open and end the day.
@@ -8,24 +8,25 @@ import asyncio
 import signal
 from datetime import date
 
-from bot.assemble.day import EXIT_DONE, DayResult, Plan, trade
-from bot.assemble.morning import Stopped, refresh, token_for_today
+from bot.assemble.access import NEW_TOKEN, access_of, first_token
+from bot.assemble.broker import Sandbox
+from bot.assemble.courier import Courier
+from bot.assemble.day import EXIT_DONE
+from bot.assemble.live_day import EXIT_REFUSED, LiveDay, live_day, opening_for
 from bot.core.calendar import CalendarRefused
-from bot.core.trading_day import Deadlines, NoSession, Opening, session_for
+from bot.core.trading_day import NoSession
 from bot.core.units import IST, ist
 from bot.run.live import WallClock
-from bot.run.timetable import Timetable
+from bot.run.timetable import WallTimetable
 from bot.settings import Settings
 from bot.storage import calendar_file, records
-from bot.storage.archive import Archive, ArchiveRefused
+from bot.storage.archive import ArchiveRefused
 from bot.storage.journal import JournalRefused, journal_path, read_journal
 from bot.storage.model import ModelRefused, load_model
+from bot.storage.token_file import TokenFileRefused
 from bot.telemetry.logs import Logs
 from bot.telemetry.ops_server import PortTaken
 from bot.upstox.auth import Token
-from bot.upstox.rest import Hosts
-
-EXIT_REFUSED = 3  # somebody must mend something before the bot can trade
 
 
 class LiveRefused(Exception):
@@ -42,87 +43,82 @@ def run_live(settings: Settings, *, verbose: bool, clock: WallClock | None = Non
     `clock` is the wall's unless a test brings its own.
     """
     clock = clock or WallClock()
-    secret = settings.broker.live_access_token.get_secret_value()
-    logs = Logs(clock.now, secrets=[secret])
+    courier = Courier(settings, clock) if settings.broker.token_source else None
+    if courier is not None:
+        courier.bring()  # what is there already; a problem is said by its next look
     try:
-        return _today(settings, clock, secret, logs, verbose=verbose)
+        secret, _ = first_token(access_of(settings), clock.now())
+    except TokenFileRefused as refused:
+        raise LiveRefused([str(refused)]) from None
+    sandbox = settings.broker.sandbox_access_token.get_secret_value()
+    logs = Logs(clock.now, secrets=[text for text in (secret, sandbox) if text])
+    try:
+        return _today(settings, clock, secret, logs, courier, verbose=verbose)
     finally:
         logs.close()
 
 
-def _today(settings: Settings, clock: WallClock, secret: str, logs: Logs, *, verbose: bool) -> int:
+def _today(
+    settings: Settings, clock: WallClock, secret: str, logs: Logs, courier: Courier | None, *, verbose: bool
+) -> int:
     today = ist(clock.now()).date()
-    opening = _opening(settings, today)
-    for alert in opening.alerts:
-        logs.log.warning("calendar", problem=alert)
-    if isinstance(opening, NoSession):
-        logs.log.info("no_session", day=today.isoformat(), reason=opening.reason)
-        return EXIT_REFUSED if opening.why.wants_a_person else EXIT_DONE
-    session = opening.session
-    if clock.now() >= session.close_at and not _unfinished(settings, today):
-        logs.log.info("no_session", day=today.isoformat(), reason="the session is over", zone=IST.key)
-        return EXIT_DONE
-    if settings.broker.token_source and not secret:
-        try:
-            secret = token_for_today(settings, clock, session, logs)
-        except Stopped:
-            return EXIT_DONE
-        if not secret:
-            problem = (
-                "no token that works came until 09:10. Approve today's request on your phone, or put one "
-                f"into {settings.broker.token_source}; the next start looks again"
-            )
-            raise LiveRefused([problem])
-    try:
-        token = Token(secret)
-        model = load_model(settings.model_path, rel_diff=settings.rules.strategy.rel_diff)
-    except ValueError:
-        problem = "BOT_LIVE_ACCESS_TOKEN: is no token (it has characters no HTTP header can carry)"
-        raise LiveRefused([problem]) from None
-    except ModelRefused as refused:
-        raise LiveRefused([str(refused)]) from None
-    expiry = token.expires_at
-    if expiry is not None and expiry <= clock.now():
-        when = f"{ist(expiry):%Y-%m-%d %H:%M} IST"
-        raise LiveRefused([f"BOT_LIVE_ACCESS_TOKEN: expired at {when}; log in to Upstox for today's token"])
-    plan = Plan(
-        mode=settings.broker.mode,
-        clock=clock,
-        session=session,
-        contracts=settings.contracts,
-        rules=settings.rules,
-        model=model,
-        hosts=Hosts(settings.broker.api_host, settings.broker.order_host),
-        token=token,
-        data_folder=settings.data_folder,
-        archive_root=settings.archive_root,
-        logs=logs,
-        telemetry=(settings.telemetry.host, settings.telemetry.port),
-        public_settings=settings.public,
-        algo_name=settings.broker.algo_name,
-        verbose=verbose,
-        no_entries="" if opening.entries_allowed else "calendar",
-    )
-    try:
-        return asyncio.run(_day(plan, settings))
-    except (JournalRefused, PortTaken) as refused:
-        raise LiveRefused([str(refused)]) from None
-
-
-def _opening(settings: Settings, today: date) -> Opening | NoSession:
-    """Today by the calendar file. (The broker's own word on the day is not asked yet.)"""
-    times = settings.session
     try:
         calendar = calendar_file.load(settings.data_folder)
     except CalendarRefused as refused:
         raise LiveRefused(refused.problems) from None
-    return session_for(
-        today,
-        calendar,
-        Deadlines(opens=times.open, entry_cutoff=times.entry_cutoff, flatten=times.flatten),
-        exchanges={contract.exchange for contract in settings.contracts},
-        special=times.special,
+    opening = opening_for(settings, calendar, today)
+    for alert in opening.alerts:
+        if not alert.startswith("the broker has not"):  # it is not asked yet
+            logs.log.warning("calendar", problem=alert)
+    if isinstance(opening, NoSession):
+        logs.log.info("no_session", day=today.isoformat(), reason=opening.reason)
+        return EXIT_REFUSED if opening.why.wants_a_person else EXIT_DONE
+    if clock.now() >= opening.session.close_at and not _unfinished(settings, today):
+        logs.log.info("no_session", day=today.isoformat(), reason="the session is over", zone=IST.key)
+        return EXIT_DONE
+    try:
+        # One that somebody will still bring is waited for; until then nothing is asked with this word.
+        token = Token(secret or "none-yet")
+        model = load_model(settings.model_path, rel_diff=settings.rules.strategy.rel_diff)
+    except ValueError:
+        problem = "the access token has characters no HTTP header can carry: run `bot token set`"
+        raise LiveRefused([problem]) from None
+    except ModelRefused as refused:
+        raise LiveRefused([str(refused)]) from None
+    expiry = token.expires_at
+    # A named file is one that somebody fills each morning; so is the one that the courier fills.
+    awaited = settings.broker.token_file is not None or courier is not None
+    if expiry is not None and expiry <= clock.now() and not awaited:
+        when = f"{ist(expiry):%Y-%m-%d %H:%M} IST"
+        raise LiveRefused([f"the access token expired at {when}: {NEW_TOKEN}"])
+    day = LiveDay(
+        settings=settings,
+        clock=clock,
+        calendar=calendar,
+        opening=opening,
+        token=token,
+        model=model,
+        logs=logs,
+        timetable=lambda session, announce: WallTimetable(session, announce, clock),
+        verbose=verbose,
+        sandbox=_sandbox(settings),
+        looks_after_access=True,
     )
+    try:
+        return asyncio.run(_until_signalled(day, courier))
+    except (JournalRefused, PortTaken, ArchiveRefused) as refused:
+        raise LiveRefused([str(refused)]) from None
+
+
+def _sandbox(settings: Settings) -> Sandbox | None:
+    if settings.broker.mode != "sandbox":
+        return None
+    try:
+        token = Token(settings.broker.sandbox_access_token.get_secret_value())
+    except ValueError:
+        problem = "BOT_SANDBOX_ACCESS_TOKEN: is no token (it has characters no HTTP header can carry)"
+        raise LiveRefused([problem]) from None
+    return Sandbox(settings.broker.sandbox_host, token)
 
 
 def _unfinished(settings: Settings, today: date) -> bool:
@@ -134,50 +130,20 @@ def _unfinished(settings: Settings, today: date) -> bool:
         raise LiveRefused([str(refused)]) from None
 
 
-async def _day(plan: Plan, settings: Settings) -> int:
+async def _until_signalled(day: LiveDay, courier: Courier | None) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    timetable = Timetable(plan.session, lambda phase: plan.logs.log.info("phase", phase=phase))
-    timetable.start()
+    if courier is None:
+        return await live_day(day, stop)
+    trading = asyncio.create_task(live_day(day, stop), name="day")
+    bringing = asyncio.create_task(courier.run(day.opening.session.open_at, day.logs), name="courier")
     try:
-        await _store_what_is_left(plan)
-        waiting = asyncio.ensure_future(timetable.connect_time())
-        stopping = asyncio.ensure_future(stop.wait())
-        await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        stopping.cancel()
-        if stop.is_set():
-            return EXIT_DONE
-        return (await _trade_with_fresh_token(plan, settings, stop)).exit_code
-    finally:
-        timetable.stop()
-
-
-async def _trade_with_fresh_token(plan: Plan, settings: Settings, stop: asyncio.Event) -> DayResult:
-    """The day, while a newer token is looked for where there is a source of them."""
-    if not settings.broker.token_source:
-        return await trade(plan, stop)
-    trading = asyncio.create_task(trade(plan, stop), name="trade")
-    looking = asyncio.create_task(
-        refresh(settings, plan.clock, plan.logs, plan.token, plan.token.replace), name="token"
-    )
-    try:
-        await asyncio.wait({trading, looking}, return_when=asyncio.FIRST_COMPLETED)
-        if looking.done():
-            looking.result()  # it never ends by itself: what it raises ends the process, as any task's would
+        await asyncio.wait({trading, bringing}, return_when=asyncio.FIRST_COMPLETED)
+        if bringing.done():
+            bringing.result()  # it never ends by itself: what it raises ends the process, as any task's would
         return await trading
     finally:
-        looking.cancel()
+        bringing.cancel()
         trading.cancel()
-
-
-async def _store_what_is_left(plan: Plan) -> None:
-    """Days that an earlier run could not archive. Never in the way of the day ahead."""
-    try:
-        archive = Archive(plan.archive_root, plan.data_folder)
-    except ArchiveRefused as refused:
-        raise LiveRefused([str(refused)]) from None
-    for retried in await asyncio.to_thread(archive.retry_pending):
-        plan.logs.log.info("archived_late", day=retried.day.isoformat(), problem=retried.problem)

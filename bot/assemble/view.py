@@ -11,6 +11,7 @@ from bot.run.ports import Clock
 from bot.telemetry.logs import Logs
 from bot.telemetry.view import DayState, InstrumentState
 from bot.upstox.auth import Token
+from bot.upstox.rest import UpstoxRest
 from bot.upstox.wire_market import MarketDecoder
 
 
@@ -25,6 +26,7 @@ class DayView:
     decoder: MarketDecoder
     token: Token
     logs: Logs
+    rest: UpstoxRest | None = None  # knows the clock's skew
     observer_failures: int = 0
     archived_at: int = 0
 
@@ -48,6 +50,7 @@ class DayView:
             charges=account.charges,
             daily_loss_limit=engine.rules.risk.daily_loss,
             decode_errors=self.decoder.decode_errors,
+            clock_skew_seconds=self._skew_seconds(),
             token_expires_at=self.token.expires_at or 0,
             archived_at=self.archived_at,
             observer_failures=self.observer_failures,
@@ -81,8 +84,14 @@ class DayView:
             )
         return states
 
+    def _skew_seconds(self) -> float:
+        skew = self.rest.clock_skew if self.rest is not None else None
+        return 0.0 if skew is None else skew / SECOND
+
     def _readiness(self) -> tuple[bool, str]:
         engine = self.engine
+        if engine.shut_out:
+            return False, "the broker does not let us in: another token or address is needed"
         if not engine.ready:
             return False, "the broker's books have not been read yet"
         if not engine.stream_up:

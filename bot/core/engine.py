@@ -23,6 +23,7 @@ from bot.core.commands import (
 )
 from bot.core.desk import Desk
 from bot.core.events import (
+    AccessChanged,
     Act,
     BrokerSnapshot,
     Event,
@@ -78,6 +79,7 @@ class Engine:
         self.feed_up = False
         self.stream_up = False
         self.ready = False
+        self.shut_out = False  # the broker wants another token, or another address
         self.entries_stopped = ""  # why, "" when entries are allowed
         self.forecast: Forecast | None = None  # of the event just handled
         self.heartbeat_mono: Nanos = 0
@@ -127,6 +129,11 @@ class Engine:
                 self._ask_snapshot("order_stream_up", event.mono, out)
             case OrderStreamDown():
                 self.stream_up = False
+            case AccessChanged():
+                out.append(notices.access(event.allowed, event.text))
+                self.shut_out = not event.allowed
+                if event.allowed:  # what happened meanwhile stands in the book
+                    self._ask_snapshot("access_restored", event.mono, out)
             case Operator():
                 self._operator(event, out)
         if event.at >= self.session.flatten_at and self._leave is None:
@@ -196,7 +203,11 @@ class Engine:
                 self._exit(desk, intent.reason, tick.at, out)
             case Enter():
                 standing = risk.Standing(
-                    phase, self.ready, self.stream_up, bool(self.entries_stopped), newest and self.feed_up
+                    phase,
+                    self.ready and not self.shut_out,
+                    self.stream_up,
+                    bool(self.entries_stopped),
+                    newest and self.feed_up,
                 )
                 made = risk.entry_order(desk, self.account, self.rules, standing, tick, self._peek_tag())
                 if isinstance(made, PlaceOrder):

@@ -185,6 +185,15 @@ class Heartbeat(NamedTuple):
     mono: Nanos
 
 
+class AccessChanged(NamedTuple):
+    """Whether the broker lets us in (401, 403, a new token). `text` is for people; without secrets."""
+
+    at: Nanos
+    mono: Nanos
+    allowed: bool
+    text: str
+
+
 class Operator(NamedTuple):
     """A human's (or the platform's) word: SIGTERM, the kill file."""
 
@@ -208,5 +217,6 @@ Event: TypeAlias = (
     | BrokerSnapshot
     | SnapshotFailed
     | Heartbeat
+    | AccessChanged
     | Operator
 )

@@ -64,5 +64,11 @@ def adopted(tag: str) -> Alert:
     return Alert(Severity.WARN, "OrderAdopted", text)
 
 
+def access(allowed: bool, text: str) -> Alert:
+    if allowed:
+        return Alert(Severity.INFO, "AccessRestored", text)
+    return Alert(Severity.PAGE, "AuthRequired", text)
+
+
 def entries_stopped(reason: str) -> Alert:
     return Alert(Severity.WARN, "EntriesStopped", f"No more entries today: {reason}.")

@@ -39,8 +39,12 @@ async def run_day(
     stop: asyncio.Event,
     arm_feed: Callable[[bool], None],
     on_lag: Callable[[float], None],
+    beside: Awaitable[None] | None = None,
 ) -> None:
-    """Run until the close, or until flat after `stop` was set (SIGTERM); then cancel the adapters."""
+    """Run until the close, or until flat after `stop` was set (SIGTERM); then cancel the adapters.
+
+    `beside`: whatever else is to run as long as the day, under the same rule.
+    """
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -51,6 +55,8 @@ async def run_day(
                 group.create_task(parts.feed.run(), name="feed"),
                 group.create_task(_arm(parts, arm_feed), name="arm"),
             ]
+            if beside is not None:
+                tasks.append(group.create_task(_awaited(beside), name="beside"))
             await _until_over(parts, stop)
             # The broker's last word on every order, while the adapters still listen.
             await parts.broker.ask_snapshot()
@@ -61,6 +67,10 @@ async def run_day(
                 task.cancel()
     finally:
         parts.outbox.close()
+
+
+async def _awaited(work: Awaitable[None]) -> None:
+    await work
 
 
 async def _turn(parts: DayParts) -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
+from datetime import datetime
 
-from bot.core.units import SECOND, Nanos
+from bot.core.units import SECOND, Nanos, ist
 
 _SHORT: Nanos = 60 * SECOND
 _STEP_SECONDS = 5.0  # sleep in short steps, so that a stepped wall clock is noticed
@@ -37,6 +38,10 @@ class WallClock:
             left = at - self.now()
             if enough is not None and self.monotonic() >= enough:
                 return
+
+    def wall(self, at: Nanos) -> datetime:
+        """The real instant, in India, at which this clock shows `at`: for a scheduler that reads the wall."""
+        return ist(time.time_ns() + round((at - self.now()) / self._speed))
 
     def departed(self) -> None:
         """Real time does not wait."""

@@ -13,7 +13,7 @@ Outside the session an order is queued as an after-market order (upstox §5.1: `
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import time
 from functools import partial
 from random import Random
@@ -182,6 +182,11 @@ class SimExchange:
     def set_circuit_limits(self, instrument: InstrumentKey, lower: Paise, upper: Paise) -> None:
         """Prices outside [lower, upper] are rejected by the risk check. Not set: no limit."""
         self._office.circuit[instrument] = CircuitLimits(lower, upper)
+
+    def carry_in(self, trades: Iterable[SimTrade]) -> None:
+        """Trades of earlier in the day: an account whose exchange was started anew holds what it held."""
+        for trade in trades:
+            self._office.ledger.book(trade)
 
     def square_off(self, at: Nanos) -> tuple[SimReply, ...]:
         """The broker closes product I positions by itself, without asking for margin; resting orders stay."""

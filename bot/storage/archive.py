@@ -74,6 +74,10 @@ class Store(Protocol):
         """Write, unless the name is taken (then do nothing: `holds` tells)."""
         ...
 
+    def remove(self, key: str) -> None:
+        """Take away what a probe has put; nothing of a day is ever removed."""
+        ...
+
 
 class Archive:
     """`root` is a folder or `s3://bucket/prefix`; marks of what is pending are kept in `pending_folder`.
@@ -92,7 +96,7 @@ class Archive:
         backoff_seconds: float = 1.0,
     ) -> None:
         assert attempts > 0, attempts
-        self._store = _store(root)
+        self._store = store_at(root)
         self._folder = pending_folder
         # The thread waits for the world here, not for an hour of the day: no clock is asked.
         self._pause = pause or threading.Event().wait
@@ -209,7 +213,8 @@ def content_of(file: Path) -> Content:
     return Content(size, sha256.hexdigest(), md5.hexdigest())
 
 
-def _store(root: str | Path) -> Store:
+def store_at(root: str | Path) -> Store:
+    """The place an archive's root names. Raises ArchiveRefused."""
     if not str(root).startswith("s3://"):
         return LocalStore(Path(root))
     bucket, _, prefix = str(root).removeprefix("s3://").partition("/")
@@ -247,6 +252,12 @@ class LocalStore:
             _copy(file, beside)
             _claim(beside, target)
             _sync_folder(target.parent)
+        except OSError as error:
+            raise self._judged(error) from error
+
+    def remove(self, key: str) -> None:
+        try:
+            (self._root / key).unlink(missing_ok=True)
         except OSError as error:
             raise self._judged(error) from error
 

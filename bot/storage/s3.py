@@ -97,6 +97,14 @@ class S3Store:
                 raise self._said(error) from error
             self._put_plainly(file, request)
 
+    def remove(self, key: str) -> None:
+        try:
+            self._client.delete_object(**self._named(key))
+        except ClientError as error:
+            raise self._said(error) from error
+        except BotoCoreError as error:
+            raise self._unreachable(error) from error
+
     def _put_plainly(self, file: Path, request: dict[str, Any]) -> None:
         """For servers that know no condition; that the name is free was seen a moment ago."""
         try:

@@ -1,9 +1,8 @@
-"""Where the day's token is put by others: a file, or a secret of AWS Secrets Manager. Read again and again.
+"""Where the day's token is put by the webhook: a secret of AWS Secrets Manager. Read again and again.
 
 Holds nothing and judges nothing: whether a token works, a real call says. No text of an error holds a token.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -24,15 +23,15 @@ class TokenSourceFailed(Exception):
 
 
 def read_token(source: str) -> str:
-    """The token in `file:PATH` or `secretsmanager:NAME`; "" when none is there yet. Blocking: for a thread.
+    """The token in `secretsmanager:NAME`; "" when none is there yet. Blocking: for a thread.
 
     The text is the token itself or JSON with an `access_token` (as the webhook stores it). Raises
-    TokenSourceFailed; ValueError for a source of neither kind.
+    TokenSourceFailed; ValueError for a source of another kind.
     """
     kind, _, name = source.partition(":")
-    if not name or kind not in {"file", "secretsmanager"}:
-        raise ValueError(f"{source!r} is no token source: write file:PATH or secretsmanager:NAME")
-    return _token_in(_file(Path(name)) if kind == "file" else _secret(name), source)
+    if not name or kind != "secretsmanager":
+        raise ValueError(f"{source!r} is no token source: write secretsmanager:NAME")
+    return _token_in(_secret(name), source)
 
 
 def ask_for_token(target: str) -> None:
@@ -44,18 +43,6 @@ def ask_for_token(target: str) -> None:
     if kind != "lambda" or not name:
         raise ValueError(f"{target!r} can't be asked for a token: write lambda:NAME")
     _aws("lambda", f"invoke {name}", lambda client: client.invoke(FunctionName=name, InvocationType="Event"))
-
-
-def _file(path: Path) -> str:
-    try:
-        with path.open("rb") as source:
-            return source.read(_TEXT_BYTES_MAX + 1).decode("ascii")
-    except FileNotFoundError:
-        return ""
-    except UnicodeDecodeError:
-        raise TokenSourceFailed(f"{path}: holds no token (it is not plain text)") from None
-    except OSError as error:
-        raise TokenSourceFailed(f"{path}: can't be read ({error.strerror})") from None
 
 
 def _secret(name: str) -> str:

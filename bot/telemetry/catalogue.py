@@ -36,7 +36,10 @@ OTHER: Final = "other"  # what a label says when the world comes up with a new w
 ORDERED: Final = "ordered"
 NO_SESSION: Final = "no_session"
 FEED_REASONS: Final = ("stall", "close", "auth", "error", OTHER)
-HALT_REASONS: Final = ("daily_loss", "journal_failed", "kill_file", "operator", "sigterm", OTHER)
+HALT_REASONS: Final = (
+    *("daily_loss", "journal_failed", "kill_file", "operator", "preflight", "sigterm"),
+    OTHER,
+)
 MISMATCH_KINDS: Final = {"PositionMismatch": "position", "OrderAdopted": "adopted", "OrderAnomaly": "anomaly"}
 FINAL_STATUS: Final = {"complete": "FILLED", "rejected": "REJECTED", "cancelled": "CANCELLED"}
 

@@ -38,6 +38,7 @@ class OpsServer:
         self._view = view
         self.host = host
         self.port = port
+        self.scrapes = 0  # answers to /metrics
         self._server: Server | None = None
 
     async def start(self) -> None:
@@ -82,6 +83,7 @@ class OpsServer:
             return Response(orjson.dumps(body), status, media_type="application/json")
 
         async def metrics(_: Request) -> Response:
+            self.scrapes += 1
             return Response(self._metrics.text(), headers={"content-type": CONTENT_TYPE})
 
         async def healthz(_: Request) -> Response:

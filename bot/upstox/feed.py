@@ -3,15 +3,17 @@
 It knows neither when to reconnect (reconnect.py) nor what a frame means (wire_market.py) nor the strategy.
 """
 
+import asyncio
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 
 from bot.core.events import FeedDown, FeedUp, FrameSeen
-from bot.core.units import InstrumentKey
+from bot.core.units import InstrumentKey, Nanos
 from bot.run.ports import Clock, Sink
 from bot.upstox.reconnect import DownReason, Limits, State
 from bot.upstox.stream import Authorizer, Send, Stream, Unintelligible
+from bot.upstox.stuck import StuckKeys
 from bot.upstox.wire_market import MarketDecoder, check_limits, subscribe_request
 
 _TEXT_KEPT = 200
@@ -37,17 +39,16 @@ class MarketFeed:
         """`companions`: lively keys (an index), subscribed as ltpc, whose frames tell a quiet instrument from
         a dead feed. Raises ValueError when a connection may not carry so many keys.
         """
-        self._subscriptions: dict[str, list[InstrumentKey]] = {}
-        for each_mode, some in ((mode, keys), ("ltpc", companions)):
-            if some:
-                self._subscriptions.setdefault(each_mode, []).extend(some)
-        check_limits({each: len(some) for each, some in self._subscriptions.items()})
         if not keys:
             raise ValueError("a feed needs an instrument to subscribe")
+        self._subscriptions: dict[str, list[InstrumentKey]] = {}
+        self._settle(dict.fromkeys(keys, mode) | {key: "ltpc" for key in companions if key not in keys})
         self._clock = clock
         self._sink = sink
         self._decoder = decoder
         self._requests = count(1)
+        self._stuck = StuckKeys()
+        self._tasks: set[asyncio.Task[bool]] = set()
         self._stream = Stream(clock, authorize, self, jitter=jitter, limits=limits, trust=trust)
         self.text_frames = 0  # the V3 feed has none, but some clients know them as refusals (upstox §3.2)
         self.last_text = ""
@@ -57,8 +58,15 @@ class MarketFeed:
         await self._stream.run()
 
     def arm(self, on: bool) -> None:
-        """In session (True) silence is judged: 5 s is suspect, 13.5 s ends the connection."""
+        """In session (True) silence is judged, by two clocks. Frames: 5 s of silence is suspect, 13.5 s ends
+        the connection. Ticks: a key that is still for 30 s while other frames come is subscribed anew.
+        """
         self._stream.arm(on)
+        self._stuck.arm(on, self._clock.monotonic())
+
+    def renew(self) -> None:
+        """There is a new token: try it at once."""
+        self._stream.renew()
 
     @property
     def state(self) -> State:
@@ -75,6 +83,29 @@ class MarketFeed:
         """Why the last attempt to connect failed, in our words, without secrets."""
         return self._stream.last_failure
 
+    async def subscribe(self, mode: str, keys: Sequence[InstrumentKey]) -> None:
+        """Ask for more, on this connection and every later one; `mode` of a key already ours is changed.
+
+        Raises ValueError when a connection may not carry so many keys.
+        """
+        before = {key: each for each, some in self._subscriptions.items() for key in some}
+        wanted = before | dict.fromkeys(keys, mode)
+        fresh = [key for key in dict.fromkeys(keys) if key not in before]
+        changed = [key for key in dict.fromkeys(keys) if before.get(key, mode) != mode]
+        self._settle(wanted)
+        self._decoder.add(keys)
+        for method, some in (("sub", fresh), ("change_mode", changed)):
+            if some:
+                await self._stream.send(self._request(method, mode, some))
+
+    async def unsubscribe(self, keys: Sequence[InstrumentKey]) -> None:
+        """Ask for less. What is under way of these keys is still delivered."""
+        gone = frozenset(keys)
+        ours = {key: mode for mode, some in self._subscriptions.items() for key in some}
+        self._settle({key: mode for key, mode in ours.items() if key not in gone})
+        if known := [key for key in dict.fromkeys(keys) if key in ours]:
+            await self._stream.send(self._request("unsub", "", known))
+
     async def resubscribe(self, key: InstrumentKey) -> bool:
         """For a key that is stuck while others move: a repeated `sub` may be ignored, `unsub` + `sub` is not
         (upstox §3.2). False when there is no connection, or the key is not ours.
@@ -89,6 +120,7 @@ class MarketFeed:
     async def on_open(self, send: Send) -> None:
         """The stream's word: a new connection, which knows nothing of us."""
         self._decoder.opened()
+        self._stuck.opened(self._clock.monotonic())
         for mode, keys in self._subscriptions.items():
             await send(self._request("sub", mode, keys))
         self._sink(FeedUp(self._clock.now(), self._clock.monotonic()))
@@ -104,6 +136,8 @@ class MarketFeed:
         events = self._decoder.decode(data, at, mono)
         for event in events:
             self._sink(event)
+        if mono >= self._stuck.look_at:
+            self._unstick(mono)
         if not events and self._decoder.flooded:
             raise Unintelligible
         return bool(events)
@@ -111,6 +145,27 @@ class MarketFeed:
     def on_closed(self, reason: DownReason) -> None:
         """The stream's word: no connection."""
         self._sink(FeedDown(self._clock.now(), self._clock.monotonic(), reason))
+
+    @property
+    def resubscribed_total(self) -> Mapping[InstrumentKey, int]:
+        """How often a key was stuck and asked for anew."""
+        return self._stuck.total
+
+    def _unstick(self, mono: Nanos) -> None:
+        """On a frame, a few times a minute: which of our instruments did the others leave behind?"""
+        heard = {key: self._decoder.heard_mono(key) for key in self._decoder.instruments}
+        for key in self._stuck.look(mono, heard):
+            task = asyncio.ensure_future(self.resubscribe(key))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _settle(self, modes: Mapping[InstrumentKey, str]) -> None:
+        """Remember what we want, by mode; it is said again on every new connection."""
+        settled: dict[str, list[InstrumentKey]] = {}
+        for key, mode in modes.items():
+            settled.setdefault(mode, []).append(key)
+        check_limits({mode: len(keys) for mode, keys in settled.items()})
+        self._subscriptions = settled
 
     def _request(self, method: str, mode: str, keys: Sequence[InstrumentKey]) -> bytes:
         return subscribe_request(f"feed-{next(self._requests)}", method, mode, keys)

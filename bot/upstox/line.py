@@ -6,12 +6,14 @@ the Answer means is wire_answers.py's business.
 
 import asyncio
 import ssl
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Final
 
 import httpx
 
+from bot.core.units import SECOND, Nanos
 from bot.run.ports import Clock
 from bot.upstox.throttle import Throttle
 from bot.upstox.wire_answers import Answer, Reach
@@ -67,6 +69,7 @@ class Line:
         self._total_seconds = total_seconds
         self.throttle = throttle
         self.access = Access.OK
+        self.skew: Nanos | None = None  # our clock less the host's, by its last `Date`
 
     async def aclose(self) -> None:
         await self._client.aclose()
@@ -87,9 +90,11 @@ class Line:
             method, path, params=query, content=content, headers=headers, extensions={"trace": trip.hear}
         )
         self._clock.departed()
+        sent = self._clock.now()
         try:
             async with asyncio.timeout(self._total_seconds):
                 response = await self._client.send(request, stream=True)
+                self._compare_clocks(sent, response)
                 try:
                     body = await _whole_body(response)
                 finally:
@@ -104,6 +109,15 @@ class Line:
         if body is None:
             return trip.failed("TOO_LARGE")
         return Answer(Reach.ANSWERED, response.status_code, body)
+
+    def _compare_clocks(self, sent: Nanos, response: httpx.Response) -> None:
+        """`Date` is cut to the second, so the host's clock stood half a second later on average."""
+        try:
+            date = parsedate_to_datetime(response.headers.get("Date", ""))
+        except ValueError:
+            return
+        theirs = round(date.timestamp()) * SECOND + SECOND // 2
+        self.skew = (sent + self._clock.now()) // 2 - theirs
 
     def _note(self, status: int) -> None:
         match status:

@@ -19,8 +19,8 @@ on the line. It never gives up: whoever runs it stops when the session is over.
     OPEN, SUSPECT   condemned(reason)   → DEAD            Drop(answers=True)
     OPEN, SUSPECT,  closed              → RESTING         Lost(reason)*, WakeAt
     DEAD
-    RESTING,        timer: rested       → AUTHORIZING     Authorize
-    AUTH_REQUIRED
+    RESTING,        timer: rested, or   → AUTHORIZING     Authorize
+    AUTH_REQUIRED   renewed (a new token)
 
 An input that has no row here is old news (a pong that comes after the drop): it changes nothing.
 
@@ -211,6 +211,13 @@ class Reconnect:
         if self.state not in _CONNECTED:
             return ()
         return self._drop(reason, answers=True)
+
+    def renewed(self) -> tuple[Action, ...]:
+        """There is a new token: no reason to rest any longer. Nothing for a connection that stands."""
+        if self.state not in _AT_REST:
+            return ()
+        self.state = State.AUTHORIZING
+        return (Authorize(),)
 
     def closed(self, reason: DownReason, mono: Nanos) -> tuple[Action, ...]:
         """The socket is gone. `reason` is how it looked from below; a drop of ours knows better."""

@@ -6,7 +6,7 @@ time except through the Clock port.
 """
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from http import HTTPStatus
@@ -18,10 +18,10 @@ import orjson
 from bot.core.calendar import Hours
 from bot.core.calendar_update import Notice
 from bot.core.commands import CancelOrder, ModifyOrder, PlaceOrder, Reason
-from bot.core.events import OrderReport, Outcome, PositionRow
-from bot.core.units import SECOND
+from bot.core.events import OrderReport, Outcome, PositionRow, Side
+from bot.core.units import SECOND, InstrumentKey, Nanos, Paise, Quantity
 from bot.run.ports import Clock
-from bot.upstox import wire_calendar
+from bot.upstox import wire_account, wire_calendar
 from bot.upstox import wire_orders as wire
 from bot.upstox.line import Access, Line
 from bot.upstox.reconnect import AuthorizeFailed
@@ -103,6 +103,12 @@ class UpstoxRest:
     def reads_access(self) -> Access:
         return self._reads.access
 
+    @property
+    def clock_skew(self) -> Nanos | None:
+        """Our clock less the broker's, by the `Date` of its last answer; good to a second. None: not told."""
+        skews = [skew for skew in (self._reads.skew, self._orders.skew) if skew is not None]
+        return min(skews, key=abs) if skews else None
+
     # ---- orders: one request each, whatever happens --------------------------------------------------
 
     async def place(self, command: PlaceOrder) -> CallResult:
@@ -153,6 +159,35 @@ class UpstoxRest:
     async def funds(self) -> dict[str, object]:
         """`available_to_trade` and the rest, in rupees, as the broker gives it (upstox §6.2)."""
         return _mapping(await self._read("/v3/user/get-funds-and-margin"))
+
+    async def identity(self) -> wire_account.Identity:
+        """Whose token this is: the profile, read."""
+        data = await self._read("/v2/user/profile")
+        return _rows(lambda: wire_account.identity(data))
+
+    async def available(self) -> Paise:
+        """What can be traded with. Closed from midnight to 05:30 (ReadFailed "shut", upstox §6.2)."""
+        data = await self._read("/v3/user/get-funds-and-margin")
+        return _rows(lambda: wire_account.available(data))
+
+    async def last_prices(self, keys: Sequence[InstrumentKey]) -> dict[InstrumentKey, Paise]:
+        """Last traded prices; a key without one is left out."""
+        data = await self._read("/v3/market-quote/ltp", {"instrument_key": ",".join(keys)})
+        return _rows(lambda: wire_account.last_prices(data, keys))
+
+    async def charges(
+        self, key: InstrumentKey, side: Side, quantity: Quantity, price: Paise, product: str
+    ) -> Paise:
+        """What the broker says one executed order would cost."""
+        query = {
+            "instrument_token": key,
+            "quantity": str(quantity),
+            "product": product,
+            "transaction_type": side.value,
+            "price": f"{price / 100:.2f}",
+        }
+        data = await self._read("/v2/charges/brokerage", query)
+        return _rows(lambda: wire_account.charges_total(data))
 
     async def timings(self, day: date) -> dict[str, Hours]:
         """When equity derivatives trade on `day`, by exchange (NSE, BSE); one that is missing is shut."""

@@ -95,6 +95,7 @@ class Stream:
         self._trust = trust
         self._machine = Reconnect(jitter, limits)
         self._socket: ClientConnection | None = None
+        self._renewed = asyncio.Event()
         self.last_failure = ""  # in our words, without secrets
 
     @property
@@ -113,6 +114,10 @@ class Stream:
     def arm(self, on: bool) -> None:
         """In session (True) a silent peer is dropped; outside it may be silent for minutes."""
         self._machine.arm(on, self._clock.monotonic())
+
+    def renew(self) -> None:
+        """There is a new token: end a rest that waits for one. A connection that stands is left alone."""
+        self._renewed.set()
 
     async def send(self, data: bytes | str) -> bool:
         """Say something more. False when there is no connection to say it on."""
@@ -138,10 +143,22 @@ class Stream:
                 case Dial(uri):
                     actions = await self._dial(uri)
                 case WakeAt(mono):
-                    await self._sleep_to(mono)
-                    actions = self._machine.timer(self._clock.monotonic())
+                    actions = await self._rest(mono)
                 case _:
                     raise AssertionError(f"{action} comes only to an open connection")
+
+    async def _rest(self, mono: Nanos) -> tuple[Action, ...]:
+        """Until the rest is over, or until there is a new token (which may have come during the last try)."""
+        waits = [asyncio.ensure_future(self._sleep_to(mono)), asyncio.ensure_future(self._renewed.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if self._renewed.is_set():
+            self._renewed.clear()
+            return self._machine.renewed()
+        return self._machine.timer(self._clock.monotonic())
 
     async def _ask_address(self) -> tuple[Action, ...]:
         # Not counted here: the one who asks counts its own requests, and may first wait for its turn.

@@ -47,8 +47,8 @@ class MarketDecoder:
     """
 
     def __init__(self, instruments: Iterable[InstrumentKey]) -> None:
-        self.instruments = tuple(dict.fromkeys(instruments))
-        self.segments = frozenset(segment_of(key) for key in self.instruments)
+        self.instruments: tuple[InstrumentKey, ...] = ()
+        self.segments: frozenset[str] = frozenset()
         self.frames = 0
         self.decode_errors = 0  # garbage, truncated or oversized: dropped
         self.duplicates = 0  # byte-identical repeats of an instrument's previous feed: dropped
@@ -57,10 +57,23 @@ class MarketDecoder:
         self.closing_auction: dict[str, str] = {}  # market_info's casMarketStatus, the broker's words
         self.pre_open: dict[str, str] = {}  # …and preOpenSessionStatus
         self._errors: deque[Nanos] = deque(maxlen=_FLOOD_ERRORS + 1)
-        self._few = len(self.instruments) <= _FEW_INSTRUMENTS
+        self._few = True
         self._books: list[_Book] = []
         self._by_key: dict[InstrumentKey, _Book] = {}
-        self.opened()
+        self.add(instruments)
+
+    def add(self, instruments: Iterable[InstrumentKey]) -> None:
+        """Decode these, too, from now on."""
+        fresh = [key for key in dict.fromkeys(instruments) if key not in self._by_key]
+        self.instruments += tuple(fresh)
+        self.segments = frozenset(segment_of(key) for key in self.instruments)
+        self._few = len(self.instruments) <= _FEW_INSTRUMENTS
+        self._books += [_Book(key) for key in fresh]
+        self._by_key = {book.key: book for book in self._books}
+
+    def heard_mono(self, key: InstrumentKey) -> Nanos:
+        """When the connection last said something new of an instrument; 0: not yet."""
+        return self._by_key[key].last.mono
 
     def opened(self) -> None:
         """A new connection starts from nothing: books of before the gap are not known any more."""

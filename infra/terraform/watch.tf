@@ -87,11 +87,11 @@ resource "aws_cloudwatch_metric_alarm" "token_request" {
   alarm_actions       = [aws_sns_topic.alerts.arn]
 }
 
-# The bot says `token_missing` at 08:50 when it has no token that works.
+# The bot says so at 08:50, and at any time when the broker does not take its token.
 resource "aws_cloudwatch_log_metric_filter" "token_missing" {
   name           = "${var.name}-token-missing"
   log_group_name = aws_cloudwatch_log_group.bot.name
-  pattern        = "{ $.event = \"token_missing\" }"
+  pattern        = "{ ($.event = \"alert\") && (($.name = \"AuthRequired\") || ($.name = \"NoToken\")) }"
   metric_transformation {
     name      = "TokenMissing"
     namespace = "OptionsBot"
