@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TRAIN := .venv-train
 SDK := .venv-sdk
 
-.PHONY: help env demo test test-components lint proto lock bench train-env sdk-env clean
+.PHONY: help env demo test test-components lint proto lock bench train-env sdk-env cloud-env clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -45,6 +45,8 @@ lock: env ## write the lock files anew
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-run.lock
 	echo upstox-python-sdk==2.30.0 | $(BIN)/uv pip compile - --universal --python-version 3.11 --no-emit-package uuid \
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-sdk.lock
+	$(BIN)/uv pip compile requirements-cloud.in --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-cloud.lock
 
 bench: env ## the decision path against bare parse and bare inference; memory and seconds to ready
 	$(BIN)/python -m benchmarks.decision_path
@@ -66,5 +68,12 @@ $(SDK)/.ready: requirements-sdk.lock
 	$(SDK)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-sdk.lock
 	@touch $@
 
+cloud-env: .venv-cloud/.ready ## checkov, hadolint and podman-compose in .venv-cloud/, for tests of infra/
+
+.venv-cloud/.ready: requirements-cloud.lock
+	$(PYTHON) -m venv .venv-cloud
+	.venv-cloud/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-cloud.lock
+	@touch $@
+
 clean: ## remove environments and caches
-	rm -rf $(VENV) $(TRAIN) $(SDK) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRAIN) $(SDK) .venv-cloud .pytest_cache .mypy_cache .ruff_cache .hypothesis

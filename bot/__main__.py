@@ -44,6 +44,9 @@ def demo(
     ] = None,
     out: Annotated[Path, typer.Option(help="Where the day's files go.")] = Path("demo-out"),
     picture: Annotated[bool, typer.Option(help="Draw the day.")] = True,
+    telemetry: Annotated[
+        str, typer.Option(help="HOST:PORT of /metrics and /healthz, for a Prometheus to watch the day.")
+    ] = "127.0.0.1:0",
 ) -> None:
     """Run one whole trading day against the built-in Upstox twin. No account, no key, no network.
 
@@ -54,7 +57,9 @@ def demo(
     from bot.assemble.demo import DemoOptions, DemoRefused, run_demo
 
     try:
-        code = run_demo(DemoOptions(tuple(files or ()), seed, calm, max_speed, out, picture), Console())
+        code = run_demo(
+            DemoOptions(tuple(files or ()), seed, calm, max_speed, out, picture, telemetry), Console()
+        )
     except DemoRefused as refused:
         refuse(refused.problems)
     raise typer.Exit(code)

@@ -29,6 +29,8 @@ class BrokerSettings(Section):
     api_host: str = "https://api.upstox.com"
     order_host: str = "https://api-hft.upstox.com"
     sandbox_host: str = "https://api-sandbox.upstox.com"
+    token_source: Annotated[str, Field(pattern=r"^(secretsmanager:\S+)?$")] = ""
+    token_request: Annotated[str, Field(pattern=r"^(lambda:\S+)?$")] = ""
     live_access_token: SecretStr = SecretStr("")
     sandbox_access_token: SecretStr = SecretStr("")
     token_file: Path | None = None  # None: `access_token` in the data folder
@@ -189,7 +191,12 @@ def _wanted_by_mode(tree: dict[str, Any]) -> list[str]:
             "risk.accept_no_edge: set it to true to say you know: no edge of this strategy survived costs on "
             "any file tested; break-even is 40–97 bps a round trip, the model's label is 18 bps"
         )
-    if not (broker.get("live_access_token") or broker.get("token_file") or _kept_token(tree).exists()):
+    if not (
+        broker.get("live_access_token")
+        or broker.get("token_file")
+        or broker.get("token_source")
+        or _kept_token(tree).exists()
+    ):
         also = "" if mode == "live" else " (a read-only analytics token will do)"
         problems.append(
             "BOT_LIVE_ACCESS_TOKEN: is missing, and no token is kept: run `bot login`, or `bot token set`"

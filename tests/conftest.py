@@ -1,5 +1,6 @@
 """Shared makers. Instants of tests stand on one pinned day; nothing here depends on today's date."""
 
+from collections import Counter
 from datetime import date, time
 from pathlib import Path
 
@@ -26,6 +27,18 @@ def at(clock: str, *, nanos: int = 0) -> int:
 
 def seconds(number: float) -> int:
     return round(number * SECOND)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tests of components that are not here skip, and say so once more at the very end, with their number."""
+    skipped = [
+        report for report in terminalreporter.stats.get("skipped", []) if "component" in report.keywords
+    ]
+    if skipped:
+        reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped)
+        terminalreporter.section(f"{len(skipped)} component tests did NOT run", sep="!", yellow=True)
+        for reason, number in reasons.most_common():
+            terminalreporter.line(f"{number:4} × {reason}")
 
 
 @pytest.fixture

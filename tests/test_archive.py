@@ -9,13 +9,12 @@ import hashlib
 import http.server
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import pytest
 
 from bot.storage.archive import Archive, ArchiveFailed, ArchiveRefused, content_of
 from bot.storage.archive_probe import probe
+from tests.moto_server import Moto, point_boto3
 
 DAY = date(2026, 9, 16)
 NEXT = date(2026, 9, 17)
@@ -174,38 +174,6 @@ def test_a_local_archive_does_not_load_boto3() -> None:
 # --- S3 -------------------------------------------------------------------------------------------------
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Moto:
-    """A real moto_server that can be stopped and started again on the same port (it forgets everything)."""
-
-    def __init__(self) -> None:
-        self.port = _free_port()
-        self.address = f"http://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.05)
-        pytest.fail("moto_server did not come up")
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-
 @pytest.fixture(scope="module")
 def moto() -> Iterator[Moto]:
     pytest.importorskip("moto.server", reason="moto[server] is not installed: no S3 to test against")
@@ -217,21 +185,7 @@ def moto() -> Iterator[Moto]:
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Point boto3 at an address, with dummy keys; nothing of the machine's own AWS set-up is used."""
-
-    def point(address: str) -> None:
-        for name in list(os.environ):
-            if name.startswith("AWS_"):
-                monkeypatch.delenv(name)
-        monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
-        monkeypatch.setenv("AWS_REGION", "ap-south-1")
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-
-    return point
+    return partial(point_boto3, monkeypatch)
 
 
 @pytest.fixture
@@ -389,7 +343,7 @@ def test_s3_without_credentials_says_so(
         (403, "InvalidAccessKeyId", "not known"),
         (403, "SignatureDoesNotMatch", "wrong"),
         (400, "ExpiredToken", "expired"),
-        (400, "AuthorizationHeaderMalformed", "AWS_REGION"),
+        (400, "AuthorizationHeaderMalformed", "AWS_DEFAULT_REGION"),
         (403, "RequestTimeTooSkewed", "clock"),
     ],
 )

@@ -213,3 +213,12 @@ def test_the_module_runs_as_the_readme_says() -> None:
     )
     assert done.returncode == 2
     assert "time of day" in done.stderr
+
+
+def test_a_demos_telemetry_address_that_makes_no_sense_or_is_taken_is_refused(tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    for address in ("9100", "127.0.0.1:metrics", "127.0.0.1:70000"):
+        assert "HOST:PORT" in invoke("demo", "--telemetry", address, "--out", out)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert "is taken" in invoke("demo", "--no-picture", "--telemetry", address, "--out", out)

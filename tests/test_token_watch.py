@@ -22,7 +22,7 @@ from bot.assemble.live import run_live
 from bot.assemble.token_watch import TokenWatch
 from bot.run.live import WallClock
 from bot.storage.token_file import write_token
-from bot.twin import rest_reads
+from bot.twin import rest_account
 from bot.twin.answers import success
 from bot.twin.faults import Fault, FaultKind
 from bot.twin.server import TOKEN
@@ -162,7 +162,7 @@ def test_a_wrong_token_in_the_file_is_refused_aloud_and_the_old_one_stays(tmp_pa
 def test_a_token_of_another_account_is_refused_though_it_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = rest_reads.profile
+    known = rest_account.profile
 
     async def profile(call: Any) -> Any:
         answer = await known(call)
@@ -170,7 +170,7 @@ def test_a_token_of_another_account_is_refused_though_it_works(
             return success(answer.body["data"] | {"user_id": "ZZ9999"})
         return answer
 
-    monkeypatch.setattr("bot.twin.rest_reads.profile", profile)
+    monkeypatch.setattr("bot.twin.rest_account.profile", profile)
     calls = tuple(
         (method, path, profile if path == "/v2/user/profile" else handler)
         for method, path, handler in _twin_calls()

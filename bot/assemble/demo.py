@@ -6,6 +6,7 @@ protobuf, as live. Virtual time stands still while anything is on its way (run/l
 
 import asyncio
 import shutil
+import signal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from bot.run.ports import Observer, Turn
 from bot.storage.model import ModelRefused, load_model
 from bot.storage.tick_source import TickFileError
 from bot.telemetry.logs import Logs
+from bot.telemetry.ops_server import PortTaken
 from bot.twin.server import Twin
 from bot.upstox.auth import Token
 from bot.upstox.rest import Hosts
@@ -46,6 +48,7 @@ class DemoOptions(NamedTuple):
     max_speed: float | None
     out: Path
     picture: bool
+    telemetry: str = "127.0.0.1:0"  # where /metrics is served; port 0: any free one
 
 
 def run_demo(options: DemoOptions, console: Console) -> int:
@@ -53,6 +56,7 @@ def run_demo(options: DemoOptions, console: Console) -> int:
     market = (
         recorded_market(options.files) if options.files else synthetic_market(options.seed, calm=options.calm)
     )
+    telemetry = _host_and_port(options.telemetry)
     folder = _fresh_folder(options.out / market.name)
     # The live default of 20 entries is used up within minutes; the demo shows a day, an entry a minute.
     rules = Rules(risk=RiskRules(entries_per_day=ENTRIES_PER_DAY, entries_per_minute=1))
@@ -93,12 +97,14 @@ def run_demo(options: DemoOptions, console: Console) -> int:
                 data_folder=folder / "data",
                 archive_root=str(folder / "archive"),
                 logs=logs,
-                telemetry=("127.0.0.1", 0),
+                telemetry=telemetry,
                 public_settings={"mode": "demo", "market": market.name, **market.facts},
                 observers=(watcher, recorder),
                 jitter_seed=options.seed,
             )
-            trading = asyncio.create_task(trade(plan, asyncio.Event()), name="bot")
+            stop = asyncio.Event()
+            loop.add_signal_handler(signal.SIGTERM, stop.set)  # as live: sell what is open, then end
+            trading = asyncio.create_task(trade(plan, stop), name="bot")
             try:
                 await asyncio.wait({trading, playing}, return_when=asyncio.FIRST_COMPLETED)
                 if playing.done() and playing.exception() is not None:
@@ -114,6 +120,8 @@ def run_demo(options: DemoOptions, console: Console) -> int:
                 result = runner.run(day())
         except* TickFileError as damaged:
             raise DemoRefused([str(error) for error in damaged.exceptions]) from None
+        except* PortTaken as taken:
+            raise DemoRefused([str(error) for error in taken.exceptions]) from None
         watcher.done()
     logs.close()
     log_file.close()
@@ -172,6 +180,13 @@ def _bar(console: Console) -> Progress:
         TextColumn("[yellow]{task.fields[note]}[/yellow]"),
         console=console,
     )
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise DemoRefused([f"--telemetry {text}: write HOST:PORT like 127.0.0.1:9100"])
+    return host, int(port)
 
 
 def _fresh_folder(folder: Path) -> Path:

@@ -10,6 +10,7 @@ from datetime import date
 
 from bot.assemble.access import NEW_TOKEN, access_of, first_token
 from bot.assemble.broker import Sandbox
+from bot.assemble.courier import Courier
 from bot.assemble.day import EXIT_DONE
 from bot.assemble.live_day import EXIT_REFUSED, LiveDay, live_day, opening_for
 from bot.core.calendar import CalendarRefused
@@ -42,6 +43,9 @@ def run_live(settings: Settings, *, verbose: bool, clock: WallClock | None = Non
     `clock` is the wall's unless a test brings its own.
     """
     clock = clock or WallClock()
+    courier = Courier(settings, clock) if settings.broker.token_source else None
+    if courier is not None:
+        courier.bring()  # what is there already; a problem is said by its next look
     try:
         secret, _ = first_token(access_of(settings), clock.now())
     except TokenFileRefused as refused:
@@ -49,12 +53,14 @@ def run_live(settings: Settings, *, verbose: bool, clock: WallClock | None = Non
     sandbox = settings.broker.sandbox_access_token.get_secret_value()
     logs = Logs(clock.now, secrets=[text for text in (secret, sandbox) if text])
     try:
-        return _today(settings, clock, secret, logs, verbose=verbose)
+        return _today(settings, clock, secret, logs, courier, verbose=verbose)
     finally:
         logs.close()
 
 
-def _today(settings: Settings, clock: WallClock, secret: str, logs: Logs, *, verbose: bool) -> int:
+def _today(
+    settings: Settings, clock: WallClock, secret: str, logs: Logs, courier: Courier | None, *, verbose: bool
+) -> int:
     today = ist(clock.now()).date()
     try:
         calendar = calendar_file.load(settings.data_folder)
@@ -80,7 +86,8 @@ def _today(settings: Settings, clock: WallClock, secret: str, logs: Logs, *, ver
     except ModelRefused as refused:
         raise LiveRefused([str(refused)]) from None
     expiry = token.expires_at
-    awaited = settings.broker.token_file is not None  # a named file is one that somebody fills each morning
+    # A named file is one that somebody fills each morning; so is the one that the courier fills.
+    awaited = settings.broker.token_file is not None or courier is not None
     if expiry is not None and expiry <= clock.now() and not awaited:
         when = f"{ist(expiry):%Y-%m-%d %H:%M} IST"
         raise LiveRefused([f"the access token expired at {when}: {NEW_TOKEN}"])
@@ -98,7 +105,7 @@ def _today(settings: Settings, clock: WallClock, secret: str, logs: Logs, *, ver
         looks_after_access=True,
     )
     try:
-        return asyncio.run(_until_signalled(day))
+        return asyncio.run(_until_signalled(day, courier))
     except (JournalRefused, PortTaken, ArchiveRefused) as refused:
         raise LiveRefused([str(refused)]) from None
 
@@ -123,9 +130,20 @@ def _unfinished(settings: Settings, today: date) -> bool:
         raise LiveRefused([str(refused)]) from None
 
 
-async def _until_signalled(day: LiveDay) -> int:
+async def _until_signalled(day: LiveDay, courier: Courier | None) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    return await live_day(day, stop)
+    if courier is None:
+        return await live_day(day, stop)
+    trading = asyncio.create_task(live_day(day, stop), name="day")
+    bringing = asyncio.create_task(courier.run(day.opening.session.open_at, day.logs), name="courier")
+    try:
+        await asyncio.wait({trading, bringing}, return_when=asyncio.FIRST_COMPLETED)
+        if bringing.done():
+            bringing.result()  # it never ends by itself: what it raises ends the process, as any task's would
+        return await trading
+    finally:
+        bringing.cancel()
+        trading.cancel()

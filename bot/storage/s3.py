@@ -31,9 +31,9 @@ _ADVICE: Final = {
     "SignatureDoesNotMatch": f"The credentials are wrong. {_KEYS}",
     "InvalidToken": f"The credentials are wrong. {_KEYS}",
     "ExpiredToken": f"The credentials have expired. {_KEYS}",
-    "PermanentRedirect": "The bucket lies in another region. Set AWS_REGION to it.",
-    "AuthorizationHeaderMalformed": "The bucket lies in another region. Set AWS_REGION to it.",
-    "IllegalLocationConstraintException": "The bucket lies in another region. Set AWS_REGION to it.",
+    "PermanentRedirect": "The bucket lies in another region. Set AWS_DEFAULT_REGION to it.",
+    "AuthorizationHeaderMalformed": "The bucket lies in another region. Set AWS_DEFAULT_REGION to it.",
+    "IllegalLocationConstraintException": "The bucket lies in another region. Set AWS_DEFAULT_REGION to it.",
     "RequestTimeTooSkewed": "The machine's clock is wrong. Set it by NTP.",
 }
 _TAKEN: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412"})
