@@ -129,6 +129,7 @@ class ArchiveSettings(_Section):
 class TelemetrySettings(_Section):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 9100
+    alertmanager: Annotated[str, Field(pattern=r"^(https?://\S+[^/\s])?$")] = ""  # its base address
 
 
 class ModelSettings(_Section):

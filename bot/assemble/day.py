@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 import orjson
 
 from bot.assemble.books import Books, compare
+from bot.assemble.messages import Messenger, evening_of, morning_of
 from bot.assemble.view import DayView
 from bot.core.commands import PlaceOrder, RecordFill
 from bot.core.engine import Engine
 from bot.core.rules import Contract, Rules
 from bot.core.session import Session
+from bot.core.units import SECOND, Nanos
 from bot.run.day import DayParts, run_day
 from bot.run.inbox import Inbox
 from bot.run.outbox import Outbox
@@ -37,6 +39,7 @@ from bot.telemetry.log_observer import LogObserver
 from bot.telemetry.logs import Logs
 from bot.telemetry.metrics import Metrics, MetricsObserver
 from bot.telemetry.ops_server import OpsServer
+from bot.telemetry.recent import Recent
 from bot.upstox.auth import Token
 from bot.upstox.broker import UpstoxBroker
 from bot.upstox.feed import MarketFeed
@@ -46,6 +49,7 @@ from bot.upstox.wire_market import MarketDecoder
 EXIT_DONE = 0
 EXIT_UNRECONCILED = 4
 EXIT_HOLDING = 5
+LAST_SCRAPES: Nanos = 12 * SECOND  # two of Prometheus' (5 s each) see how the day ended
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ class Plan:
     archive_root: str
     logs: Logs
     telemetry: tuple[str, int] | None = None  # host, port
+    alertmanager: str = ""  # where the morning and evening messages go, too
+    checks: tuple[tuple[str, bool], ...] = ()  # what was looked at before the day: (check, passed)
     public_settings: dict[str, Any] = field(default_factory=dict)
     observers: tuple[Observer, ...] = ()
     algo_name: str = ""
@@ -129,6 +135,7 @@ class _Day:
         ]
         self._csv = TradesCsv(trades_path(plan.data_folder, plan.session.day))
         self._view: DayView | None = None
+        self._messenger = Messenger(plan)
         self._rows: list[TradeRow] = []  # the day's fills, the journal's and this run's
 
     async def trade(self, stop: asyncio.Event) -> DayResult:
@@ -166,26 +173,37 @@ class _Day:
         broker = UpstoxBroker(clock, inbox.put, rest, jitter=jitter)
         view = DayView(plan.mode, self._model, clock, engine, decoder, plan.token, plan.logs)
         self._view = view
-        metrics = Metrics(view, classifier.seconds)
+        view.checks = plan.checks
+        deciles = plan.model.passport.reference.get("probability_deciles", ())
+        metrics = Metrics(view, classifier.seconds, deciles)
+        recent = Recent(view)
         outbox = Outbox(
             clock, inbox.put, self._journal, records.encode, self._write_fills, broker, self._note_failure
         )
         observers: list[Observer] = [
             MetricsObserver(metrics),
             LogObserver(plan.logs.log, verbose=plan.verbose),
+            recent,
             *plan.observers,
         ]
         stepper = Stepper(engine, observers, outbox.put, self._observer_failed)
-        ops = OpsServer(metrics, view, *plan.telemetry) if plan.telemetry else None
+        ops = OpsServer(metrics, view, *plan.telemetry, recent) if plan.telemetry else None
         if ops is not None:
             await ops.start()
         plan.on_ready(Desk(engine, feed, broker, view, ops.port if ops else 0))
+        if run == 1:
+            self._messenger.send(morning_of(plan, engine.entries_stopped))
         try:
             parts = DayParts(clock, plan.session, engine, inbox, stepper, outbox, feed, broker)
             await run_day(parts, stop, feed.arm, metrics.histogram(LOOP_LAG).observe)
             over = not stop.is_set() or clock.now() >= plan.session.flatten_at
-            return await self._close(engine, broker, feed, over=over)
+            result = await self._close(engine, broker, feed, over=over)
+            self._messenger.send(evening_of(result, flat=result.exit_code != EXIT_HOLDING))
+            if ops is not None and over:
+                await clock.sleep_until(clock.now() + LAST_SCRAPES)
+            return result
         finally:
+            await self._messenger.finish()
             if ops is not None:
                 await ops.stop()
             await rest.aclose()
@@ -219,6 +237,8 @@ class _Day:
         await self._last_writes(lambda: self._journal.commit([end]), "journal")
         self._journal.close()  # one plain file from here on, fit to be archived
         stored, problem = await _archive(plan, result.files)
+        if self._view is not None and not problem:
+            self._view.archived_at = plan.clock.now()
         return result._replace(stored=stored, archive_problem=problem)
 
     def _write_settings(self) -> None:

@@ -9,6 +9,7 @@ import signal
 from datetime import date
 
 from bot.assemble.day import EXIT_DONE, Plan, trade
+from bot.assemble.messages import say_refused
 from bot.core.calendar import CalendarRefused
 from bot.core.trading_day import Deadlines, NoSession, Opening, session_for
 from bot.core.units import IST, ist
@@ -45,6 +46,11 @@ def run_live(settings: Settings, *, verbose: bool, clock: WallClock | None = Non
     logs = Logs(clock.now, secrets=[secret])
     try:
         return _today(settings, clock, secret, logs, verbose=verbose)
+    except LiveRefused as refused:
+        session = ist(clock.now()).date().isoformat()
+        if problem := say_refused(settings.telemetry.alertmanager, refused.problems, session):
+            logs.log.error("message_not_delivered", name="MorningMessage", problem=problem)  # noqa: TRY400 - words
+        raise
     finally:
         logs.close()
 
@@ -86,6 +92,8 @@ def _today(settings: Settings, clock: WallClock, secret: str, logs: Logs, *, ver
         archive_root=settings.archive_root,
         logs=logs,
         telemetry=(settings.telemetry.host, settings.telemetry.port),
+        alertmanager=settings.telemetry.alertmanager,
+        checks=(("calendar", not opening.alerts), ("token", True), ("model", True)),
         public_settings=settings.public,
         algo_name=settings.broker.algo_name,
         verbose=verbose,
