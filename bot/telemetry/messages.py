@@ -53,7 +53,7 @@ def morning(contracts: Sequence[ContractLine], checks: Sequence[tuple[str, bool]
     reasons = [*([objection] if objection else []), *failed]
     names = ", ".join(line.name for line in contracts)
     lines = [
-        f"{line.name}: {line.quantity} units, lot {line.lot}; a stop-loss costs ₹{rupees_text(line.stop_risk)}"
+        f"{line.name}: {line.quantity} units, lot {line.lot}; a stop costs ₹{rupees_text(line.stop_risk)}"
         for line in contracts
     ]
     if reasons:

@@ -10,7 +10,7 @@ _HEAD = """\
 
 Made from `bot/telemetry/catalogue.py` by `make docs`: edit there. Served at `/metrics` of the ops server,
 beside prometheus_client's `process_*`. Base units; `_total`: counters; `_timestamp_seconds`: when, by the
-bot's own clock (take ages from `bot_clock_timestamp_seconds`, not from `time()`); NaN on a gauge: nothing to say.
+bot's own clock (ages: from `bot_clock_timestamp_seconds`, not `time()`); NaN on a gauge: nothing to say.
 Every label combination exists from the start: counters and histograms at 0. `instrument` is Upstox's key, one
 a contract traded; `…` stands for values that come with the day.
 
