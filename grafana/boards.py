@@ -23,7 +23,6 @@ NOT_SHOWN: Final = {
     "bot_session_open_timestamp_seconds": "an hour everybody knows; rules use it",
     "bot_session_close_timestamp_seconds": "same",
     "bot_exit_started_timestamp_seconds": "seen as the seconds an exit takes only while it hangs: an alert",
-    "bot_clock_timestamp_seconds": "ages are taken from it",
     "bot_slippage_rupees": "shown per unit, by side, as a histogram",
 }
 

@@ -87,6 +87,7 @@ class Desk(NamedTuple):
     broker: UpstoxBroker
     view: DayView
     ops_port: int  # 0: no endpoints
+    metrics: Metrics
 
 
 class DayResult(NamedTuple):
@@ -190,7 +191,7 @@ class _Day:
         ops = OpsServer(metrics, view, *plan.telemetry, recent) if plan.telemetry else None
         if ops is not None:
             await ops.start()
-        plan.on_ready(Desk(engine, feed, broker, view, ops.port if ops else 0))
+        plan.on_ready(Desk(engine, feed, broker, view, ops.port if ops else 0, metrics))
         if run == 1:
             self._messenger.send(morning_of(plan, engine.entries_stopped))
         try:

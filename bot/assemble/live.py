@@ -93,7 +93,7 @@ def _today(settings: Settings, clock: WallClock, secret: str, logs: Logs, *, ver
         logs=logs,
         telemetry=(settings.telemetry.host, settings.telemetry.port),
         alertmanager=settings.telemetry.alertmanager,
-        checks=(("calendar", not opening.alerts), ("token", True), ("model", True)),
+        checks=(("calendar", opening.entries_allowed), ("token", True), ("model", True)),
         public_settings=settings.public,
         algo_name=settings.broker.algo_name,
         verbose=verbose,
