@@ -45,6 +45,7 @@ class ShortDay:
     archive_root: str = ""
     meanwhile: Callable[["Running"], Any] | None = None  # a coroutine function run beside the day
     telemetry: tuple[str, int] | None = None
+    alertmanager: str = ""
 
     def run(self) -> "Outcome":
         """The whole day, in virtual time."""
@@ -98,6 +99,7 @@ class ShortDay:
             archive_root=self.archive_root or str(self.folder / "archive"),
             logs=logs,
             telemetry=self.telemetry,
+            alertmanager=self.alertmanager,
             observers=self.observers,
             jitter_seed=1,
         )

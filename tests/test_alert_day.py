@@ -1,4 +1,4 @@
-"""Whole days of the demo through the real rules: what Prometheus would have seen every 5 s, judged by promtool.
+"""Whole days of the demo through the real rules: what Prometheus would see every 5 s, judged by promtool.
 
 On the calm day only the Watchdog fires; on the eventful one exactly what its script must cause.
 """
@@ -84,11 +84,14 @@ def fired(tmp_path: Path, scraper: Scraper) -> list[str]:
 
 
 def packed(values: list[float]) -> str:
-    """promtool's notation, equal values in a row together; stale at the end, as of a target that went away."""
+    """promtool's notation, equal values in a row together; stale at the end, as of a target gone."""
     words = []
     for value, run in groupby(values, key=lambda value: "NaN" if math.isnan(value) else repr(value)):
         count = sum(1 for _ in run)
-        words.append(f"{value}x{count - 1}" if count > 1 else value)
+        if value == "NaN":  # promtool has no word for it; no comparison holds for it either way
+            words += ["stale", *([f"_x{count - 2}"] if count > 1 else [])]
+        else:
+            words.append(f"{value}x{count - 1}" if count > 1 else value)
     return " ".join([*words, "stale"])
 
 

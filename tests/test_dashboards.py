@@ -1,4 +1,4 @@
-"""Dashboards: the committed JSON is the code's; ids, units, places and metrics are right, and so are types."""
+"""Dashboards: the committed JSON is the code's; ids, units, places and metrics are right, and the types."""
 
 import json
 import os
@@ -117,7 +117,7 @@ type Plain<T> = T extends string ? `${T}` : T extends (infer U)[] ? Plain<U>[]
 
 
 def without_extras(board: dict[str, Any]) -> dict[str, Any]:
-    """Without what belongs to the datasource or another kind of variable, and is not in Grafana's own types."""
+    """Without what belongs to the datasource, or to another kind of variable: not in Grafana's types."""
     copy: dict[str, Any] = json.loads(json.dumps(board))
     for note in copy["annotations"]["list"]:
         del note["expr"]

@@ -1,7 +1,7 @@
 """The whole chain with the real thing: bot → Prometheus → Alertmanager → receiver, at real speed.
 
-One session of about three minutes against the twin, in which things happen one after another: a calm beginning,
-a slide into the stop, a lost feed, a killed bot. Prometheus' and Alertmanager's intervals are the shipped ones.
+One session of about three minutes against the twin, in which things happen one after another: a calm
+beginning, a slide into the stop, a lost feed, a killed bot. The intervals are the shipped ones.
 """
 
 import re
@@ -18,7 +18,7 @@ from bot.core.units import SECOND
 from bot.sim.market import Shock
 from bot.twin.faults import Fault, FaultKind
 from bot.twin.server import TOKEN
-from grafana.boards import all_boards
+from grafana.boards import NOTES, all_boards
 from tests.conftest import at
 from tests.dashboards import executable, expressions
 from tests.monitoring import ALERTMANAGER, MISSING, PROMETHEUS, Heard, Monitoring, free_port, wait_until
@@ -137,10 +137,7 @@ def tell(
         for expr in expressions(board)
         if not monitoring.query(executable(expr))
     ]
-    annotations = {
-        name: bool(monitoring.query(expr.replace("[15s]", "[3m]")))
-        for name, _, expr in __import__("grafana.boards", fromlist=["NOTES"]).NOTES
-    }
+    annotations = {name: bool(monitoring.query(expr.replace("[15s]", "[3m]"))) for name, _, expr in NOTES}
 
     lost = time.monotonic()
     twin.inject(Fault(0, FaultKind.REFUSE_HANDSHAKE, seconds=45))
