@@ -46,6 +46,7 @@ bench: env ## the decision path against bare parse and bare inference; memory an
 	$(BIN)/python -m benchmarks.decision_path
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.observers
+	$(BIN)/python -m benchmarks.monitoring_down
 
 docs: env ## docs/metrics.md and the dashboards' JSON, made anew
 	$(BIN)/python -m bot.telemetry.metrics_doc > docs/metrics.md

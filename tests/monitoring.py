@@ -114,20 +114,21 @@ class Monitoring:
         assert PROMETHEUS is not None
         assert ALERTMANAGER is not None
         self._start(
-            PROMETHEUS,
-            "--config.file=prometheus.yml",
-            "--storage.tsdb.path=tsdb",
-            f"--web.listen-address=127.0.0.1:{self.prometheus_port}",
-        )
-        self._start(
             ALERTMANAGER,
             "--config.file=alertmanager.yml",
             "--storage.path=alertmanager",
             f"--web.listen-address=127.0.0.1:{self.alertmanager_port}",
             "--cluster.listen-address=",
         )
-        for url in (self.url, self.alertmanager_url):
-            wait_until(lambda url=url: _answers(f"{url}/-/ready"), 30, f"{url} is not ready")  # type: ignore[misc]
+        # First, or the first alert finds nobody and is sent again only after Prometheus' minute.
+        wait_until(lambda: _answers(f"{self.alertmanager_url}/-/ready"), 30, "Alertmanager is not ready")
+        self._start(
+            PROMETHEUS,
+            "--config.file=prometheus.yml",
+            "--storage.tsdb.path=tsdb",
+            f"--web.listen-address=127.0.0.1:{self.prometheus_port}",
+        )
+        wait_until(lambda: _answers(f"{self.url}/-/ready"), 30, "Prometheus is not ready")
         return self
 
     def __exit__(

@@ -89,7 +89,7 @@ def packed(values: list[float]) -> str:
     for value, run in groupby(values, key=lambda value: "NaN" if math.isnan(value) else repr(value)):
         count = sum(1 for _ in run)
         if value == "NaN":  # promtool has no word for it; no comparison holds for it either way
-            words += ["stale", *([f"_x{count - 2}"] if count > 1 else [])]
+            words += ["stale", *([f"_x{count - 1}"] if count > 1 else [])]
         else:
             words.append(f"{value}x{count - 1}" if count > 1 else value)
     return " ".join([*words, "stale"])

@@ -4,10 +4,13 @@ One session of about three minutes against the twin, in which things happen one 
 beginning, a slide into the stop, a lost feed, a killed bot. The intervals are the shipped ones.
 """
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +21,9 @@ from bot.core.units import SECOND
 from bot.sim.market import Shock
 from bot.twin.faults import Fault, FaultKind
 from bot.twin.server import TOKEN
-from grafana.boards import NOTES, all_boards
+from grafana.boards import NOTES, all_boards, model, trading
+from grafana.boards import feed as feed_board
+from grafana.pictures import draw
 from tests.conftest import at
 from tests.dashboards import executable, expressions
 from tests.monitoring import ALERTMANAGER, MISSING, PROMETHEUS, Heard, Monitoring, free_port, wait_until
@@ -82,6 +87,7 @@ class Story(NamedTuple):
     empty: list[str]  # expressions of dashboards without an answer
     heard: list[Heard]
     annotations: dict[str, bool]
+    pictures: dict[str, int]
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +145,12 @@ def tell(
     ]
     annotations = {name: bool(monitoring.query(expr.replace("[15s]", "[3m]"))) for name, _, expr in NOTES}
 
+    pictures = [draw(monitoring.url, board, 1.6, folder) for board in (trading(), feed_board(), model())]
+    screenshot(f"http://127.0.0.1:{port_of(config)}/", folder / "status.png")
+    for picture in folder.glob("*.png"):
+        if keep := os.environ.get("KEEP_PICTURES"):
+            shutil.copy(picture, keep)
+
     lost = time.monotonic()
     twin.inject(Fault(0, FaultKind.REFUSE_HANDSHAKE, seconds=45))
     twin.inject(Fault(0, FaultKind.DROP_MARKET))
@@ -160,7 +172,28 @@ def tell(
         empty=empty,
         heard=list(webhook.heard),
         annotations=annotations,
+        pictures={picture.name: picture.stat().st_size for picture in pictures},
     )
+
+
+def port_of(config: Path) -> int:
+    """The ops server's."""
+    return int(tomllib.loads(config.read_text())["telemetry"]["port"])
+
+
+def screenshot(url: str, path: Path) -> None:
+    """The status page as a phone shows it; nothing where Chromium is missing."""
+    if (chromium := shutil.which("chromium")) is None:
+        return
+    subprocess.run(
+        [
+            chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
+            "--disable-background-networking", "--disable-component-update", "--hide-scrollbars",
+            "--window-size=500,1100", f"--user-data-dir={path.parent / 'chromium'}",
+            f"--screenshot={path}", url,
+        ],
+        capture_output=True, check=True, timeout=60,
+    )  # fmt: skip
 
 
 def log_instant(folder: Path, words: str) -> int:
@@ -212,3 +245,8 @@ def test_every_annotation_finds_what_it_marks(story: Story) -> None:
         "Exits": True,
         "Stops": True,
     }
+
+
+def test_the_main_panels_can_be_drawn_from_it(story: Story) -> None:
+    assert story.pictures.keys() == {"bot-trading.png", "bot-feed.png", "bot-model.png"}
+    assert min(story.pictures.values()) > 20_000, "something is drawn"
