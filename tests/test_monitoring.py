@@ -207,7 +207,9 @@ def log_instant(folder: Path, words: str) -> int:
 
 
 def test_a_calm_quarter_fires_the_watchdog_and_brings_the_morning_message(story: Story) -> None:
-    assert sorted(set(story.calm)) == ["MorningMessage", "Watchdog"]
+    assert sorted(set(story.calm) - {"Watchdog"}) == ["MorningMessage"]
+    # Prometheus may fire it before it knows its Alertmanager; then it is sent again after a minute.
+    assert ("Watchdog", "/deadman") in {(heard.name, heard.path) for heard in story.heard}
 
 
 def test_a_stop_loss_is_one_page_within_15_seconds_and_says_what_it_cost(story: Story) -> None:
