@@ -16,7 +16,8 @@ def test_a_tag_leads_from_the_tick_over_the_answer_to_the_fill(tmp_path: Path) -
     assert len(fills) >= 6
     for fill in fills:
         chain = [line for line in lines if line.get("tag") == fill["tag"]]
-        assert [line["event"] for line in chain][:2] == ["order", "order_answer"]
+        assert chain[0]["event"] == "order"
+        assert {"order_answer", "fill"} <= {line["event"] for line in chain}, "in either order"
         assert {line["instrument"] for line in chain} == {KEY}
         if fill["reason"] in {"ENTRY", "SIGNAL_EXIT"}:
             assert chain[0]["tick"] >= 100, "the tick that caused it, as -v numbers them"
