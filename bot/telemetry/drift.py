@@ -28,7 +28,7 @@ class Drift:
         self._noted.clear()
 
     def psi(self) -> float:
-        """0: the same; a day of training against the pool may reach 0.5. NaN: no reference, too little seen."""
+        """0: the same; single days of training are well above 0.25. NaN: no reference, or too little seen."""
         self.fold()
         seen = sum(self._counts)
         if not self._edges or seen < SEEN_MIN:
