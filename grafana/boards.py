@@ -112,7 +112,7 @@ def model() -> Dashboard:
     )
     panels = [
         number("Model", COUNT, Query("bot_model_info", "{{model}}"), width=6),
-        number("Drift (PSI)", COUNT, Query("bot_feature_psi_ratio", "{{feature}}"), width=6, bad=4),
+        number("Drift (PSI)", COUNT, Query("bot_feature_psi_ratio", "{{feature}}"), width=6, bad=6),
         number("Above 0.63", SHARE, Query(certain), width=6, says="Of the last five minutes' probabilities"),
         number("Wishes today", COUNT, Query(f"sum({wishes})"), width=6),
         heat("Probability", COUNT, "bot_model_probability", width=24, height=9),

@@ -116,7 +116,7 @@ CASES = (
         180,
     ),
     Case("ClockSkew", {series("bot_clock_skew_seconds"): "-2x800"}, 120),
-    Case("ModelDrift", {series("bot_feature_psi_ratio", feature="probability"): "5x800"}, 900),
+    Case("ModelDrift", {series("bot_feature_psi_ratio", feature="probability"): "7x800"}, 900),
     Case("MemoryGrowth", {series("process_resident_memory_bytes"): "90000000+100000x800"}, 1800),
     Case("ArchiveMissing", {ARCHIVED: "0x800"}, 1860, state="closed", clock=CLOSE + 5),
     Case("CalendarDisagreement", checked("calendar"), 0, **SOON),
