@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TRAIN := .venv-train
 SDK := .venv-sdk
 
-.PHONY: help env demo test test-components lint proto lock bench train-env sdk-env cloud-env clean
+.PHONY: help env demo test test-components lint proto lock bench docs train-env sdk-env cloud-env clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -51,6 +51,12 @@ lock: env ## write the lock files anew
 bench: env ## the decision path against bare parse and bare inference; memory and seconds to ready
 	$(BIN)/python -m benchmarks.decision_path
 	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.observers
+	$(BIN)/python -m benchmarks.monitoring_down
+
+docs: env ## docs/metrics.md and the dashboards' JSON, made anew
+	$(BIN)/python -m bot.telemetry.metrics_doc > docs/metrics.md
+	$(BIN)/python -m grafana.build
 
 train-env: $(TRAIN)/.ready ## TensorFlow in .venv-train/, for bot train
 

@@ -277,6 +277,29 @@ def twin(
         refuse(refused.problems)
 
 
+@app.command("alertmanager-config")
+def alertmanager_config(
+    *,
+    base: Annotated[Path, typer.Option(help="The routing.")] = Path("infra/alertmanager/alertmanager.yml"),
+    out: Annotated[Path, typer.Option(help="Where the whole configuration is written, mode 0600.")],
+) -> None:
+    """Write Alertmanager's configuration with the receivers that ALERT_… in the environment names.
+
+    Telegram, Slack, email, SNS, a webhook, and a dead man's switch: docs/runbook.md lists the variables.
+    """
+    from bot.assemble.alertmanager import AlertingRefused, write
+
+    try:
+        channels = write(base, out)
+    except AlertingRefused as refused:
+        refuse(refused.problems)
+    except OSError as error:
+        refuse([f"{error.filename}: {error.strerror}"])
+    if not channels:
+        _errors.print("[yellow]No receiver:[/yellow] alerts are only seen in Alertmanager. Set ALERT_…")
+    typer.echo(f"{out}: {', '.join(channels) or 'no receiver'}")
+
+
 @app.command()
 def train(
     files: Annotated[list[Path], typer.Argument(help="Recorded ticks: CSV or Upstox V3 JSON, plain or .gz.")],

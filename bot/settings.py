@@ -101,6 +101,7 @@ class ArchiveSettings(Section):
 class TelemetrySettings(Section):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 9100
+    alertmanager: Annotated[str, Field(pattern=r"^(https?://\S+[^/\s])?$")] = ""  # its base address
 
 
 class ModelSettings(Section):

@@ -49,6 +49,7 @@ class ShortDay:
     mode: str = "test"
     sandbox_of: Callable[[str], Sandbox] | None = None  # given the twin's token
     companions: tuple[str, ...] = ()
+    alertmanager: str = ""
 
     def run(self) -> "Outcome":
         """The whole day, in virtual time."""
@@ -102,6 +103,7 @@ class ShortDay:
             archive_root=self.archive_root or str(self.folder / "archive"),
             logs=logs,
             telemetry=self.telemetry,
+            alertmanager=self.alertmanager,
             observers=self.observers,
             companions=self.companions,
             sandbox=self.sandbox_of(token) if self.sandbox_of else None,

@@ -64,7 +64,7 @@ class Scrape:
             for sample in family.samples
         }
 
-    def __call__(self, name: str, **labels: str) -> float:
+    def __call__(self, name: str, /, **labels: str) -> float:
         return self.samples[name, tuple(sorted(labels.items()))]
 
 

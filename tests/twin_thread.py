@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,7 +11,8 @@ from bot.core.rules import Contract
 from bot.core.session import Session
 from bot.core.units import Nanos
 from bot.run.live import WallClock
-from bot.sim.market import SyntheticMarket
+from bot.sim.market import Shock, SyntheticMarket
+from bot.twin.faults import Fault
 from bot.twin.market_source import synthetic
 from bot.twin.server import Twin
 from tests.conftest import DAY, KEY
@@ -20,9 +21,18 @@ from tests.conftest import DAY, KEY
 class TwinThread:
     """A context manager; `rest` is the base address."""
 
-    def __init__(self, starts_at: Nanos, speed: float, **more: Any) -> None:
+    def __init__(
+        self,
+        starts_at: Nanos,
+        speed: float,
+        *,
+        opens_at: Nanos | None = None,
+        shocks: Sequence[Shock] = (),
+        **more: Any,
+    ) -> None:
         """`more` goes to the Twin as it is."""
         self._more = more
+        self._opens_at, self._shocks = opens_at or Session.on(DAY).open_at, shocks
         self.clock = WallClock(starts_at=starts_at, speed=speed)
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -62,6 +72,11 @@ class TwinThread:
         assert self.twin is not None
         return len(self.twin.exchange.trades())
 
+    def inject(self, fault: Fault) -> None:
+        """Let it happen now."""
+        assert self.twin is not None
+        asyncio.run_coroutine_threadsafe(self.twin.inject(fault), self._loop).result(10)
+
     def wait_long(self, seconds: float) -> None:
         """Until the exchange says we own something."""
         end = time.monotonic() + seconds
@@ -79,15 +94,16 @@ class TwinThread:
             tick=5,
             lot=65,
             seed=3,
-            opens_at=session.open_at,
+            opens_at=self._opens_at,
             closes_at=session.close_at,
             start_price=300_00,
+            shocks=self._shocks,
         )
         twin = self.twin = Twin(
             self.clock,
             {KEY: Contract(KEY, 65, 65, 5, 1755, "NSE")},
             synthetic(market),
-            opens_at=session.open_at,
+            opens_at=self._opens_at,
             closes_at=session.close_at,
             **self._more,
         )

@@ -16,6 +16,7 @@ import orjson
 
 from bot.assemble.books import Books, compare, with_trade_ids
 from bot.assemble.broker import DayBroker, Sandbox, order_side
+from bot.assemble.messages import Messenger, evening_of, morning_of
 from bot.assemble.scrapes import last_scrapes
 from bot.assemble.view import DayView
 from bot.core.commands import PlaceOrder, RecordFill
@@ -41,6 +42,7 @@ from bot.telemetry.log_observer import LogObserver
 from bot.telemetry.logs import Logs
 from bot.telemetry.metrics import Metrics, MetricsObserver
 from bot.telemetry.ops_server import OpsServer
+from bot.telemetry.recent import Recent
 from bot.upstox.auth import Token
 from bot.upstox.broker import UpstoxBroker
 from bot.upstox.feed import MarketFeed
@@ -68,6 +70,8 @@ class Plan:
     archive_root: str
     logs: Logs
     telemetry: tuple[str, int] | None = None  # host, port
+    alertmanager: str = ""  # where the morning and evening messages go, too
+    checks: tuple[tuple[str, bool], ...] = ()  # what was looked at before the day: (check, passed)
     public_settings: dict[str, Any] = field(default_factory=dict)
     observers: tuple[Observer, ...] = ()
     algo_name: str = ""
@@ -100,6 +104,7 @@ class Desk(NamedTuple):
     broker: DayBroker
     view: DayView
     ops_port: int  # 0: no endpoints
+    metrics: Metrics
 
 
 class DayResult(NamedTuple):
@@ -148,6 +153,7 @@ class _Day:
         ]
         self._csv = TradesCsv(trades_path(plan.data_folder, plan.session.day))
         self._view: DayView | None = None
+        self._messenger = Messenger(plan)
         self._rows: list[TradeRow] = []  # the day's fills, the journal's and this run's
 
     async def trade(self, stop: asyncio.Event) -> DayResult:
@@ -201,22 +207,28 @@ class _Day:
             jitter=jitter,
             companions=plan.companions,
         )
-        view = DayView(plan.mode, self._model, clock, engine, decoder, plan.token, plan.logs, rest)
+        view = DayView(plan.mode, self._model, clock, engine, decoder, plan.token, plan.logs)
         self._view = view
-        metrics = Metrics(view, classifier.seconds)
+        view.checks = plan.checks
+        deciles = plan.model.passport.reference.get("probability_deciles", ())
+        metrics = Metrics(view, classifier.seconds, deciles)
+        recent = Recent(view)
         outbox = Outbox(
             clock, inbox.put, self._journal, records.encode, self._write_fills, broker, self._note_failure
         )
         observers: list[Observer] = [
             MetricsObserver(metrics),
             LogObserver(plan.logs.log, verbose=plan.verbose),
+            recent,
             *plan.observers,
         ]
         stepper = Stepper(engine, observers, outbox.put, self._observer_failed)
-        ops = OpsServer(metrics, view, *plan.telemetry) if plan.telemetry else None
+        ops = OpsServer(metrics, view, *plan.telemetry, recent) if plan.telemetry else None
         if ops is not None:
             await ops.start()
-        plan.on_ready(Desk(engine, feed, broker, view, ops.port if ops else 0))
+        plan.on_ready(Desk(engine, feed, broker, view, ops.port if ops else 0, metrics))
+        if run == 1:
+            self._messenger.send(morning_of(plan, engine.entries_stopped))
 
         def renew() -> None:
             feed.renew()
@@ -229,11 +241,13 @@ class _Day:
             await run_day(parts, stop, feed.arm, metrics.histogram(LOOP_LAG).observe, beside)
             over = not stop.is_set() or clock.now() >= plan.session.flatten_at
             result = await self._close(engine, broker, feed, over=over)
+            self._messenger.send(evening_of(result, flat=result.exit_code != EXIT_HOLDING))
             if ops is not None and over:
                 plan.phase("scrapes")
                 await last_scrapes(clock, ops)
             return result
         finally:
+            await self._messenger.finish()
             if ops is not None:
                 await ops.stop()
             await orders.aclose()
@@ -268,6 +282,8 @@ class _Day:
         self._journal.close()  # one plain file from here on, fit to be archived
         plan.phase("archive")
         stored, problem = await _archive(plan, result.files)
+        if self._view is not None and not problem:
+            self._view.archived_at = plan.clock.now()
         return result._replace(stored=stored, archive_problem=problem)
 
     def _write_settings(self) -> None:

@@ -13,6 +13,7 @@ from bot.assemble.broker import Sandbox
 from bot.assemble.courier import Courier
 from bot.assemble.day import EXIT_DONE
 from bot.assemble.live_day import EXIT_REFUSED, LiveDay, live_day, opening_for
+from bot.assemble.messages import say_refused
 from bot.core.calendar import CalendarRefused
 from bot.core.trading_day import NoSession
 from bot.core.units import IST, ist
@@ -54,6 +55,11 @@ def run_live(settings: Settings, *, verbose: bool, clock: WallClock | None = Non
     logs = Logs(clock.now, secrets=[text for text in (secret, sandbox) if text])
     try:
         return _today(settings, clock, secret, logs, courier, verbose=verbose)
+    except LiveRefused as refused:
+        session = ist(clock.now()).date().isoformat()
+        if problem := say_refused(settings.telemetry.alertmanager, refused.problems, session):
+            logs.log.error("message_not_delivered", name="MorningMessage", problem=problem)  # noqa: TRY400 - words
+        raise
     finally:
         logs.close()
 

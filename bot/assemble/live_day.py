@@ -333,6 +333,8 @@ class _Live:
             archive_root=settings.archive_root,
             logs=day.logs,
             telemetry=(settings.telemetry.host, settings.telemetry.port),
+            alertmanager=settings.telemetry.alertmanager,
+            checks=(("calendar", self._opening.entries_allowed), ("token", True), ("model", True)),
             public_settings=settings.public,
             algo_name=settings.broker.algo_name,
             verbose=day.verbose,

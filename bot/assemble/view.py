@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from bot import __version__
 from bot.core import risk
 from bot.core.engine import Engine
-from bot.core.units import SECOND
+from bot.core.events import OrderType, Side
+from bot.core.orders import State
+from bot.core.units import SECOND, InstrumentKey
 from bot.run.ports import Clock
 from bot.telemetry.logs import Logs
 from bot.telemetry.view import DayState, InstrumentState
 from bot.upstox.auth import Token
-from bot.upstox.rest import UpstoxRest
 from bot.upstox.wire_market import MarketDecoder
 
 
@@ -26,9 +27,9 @@ class DayView:
     decoder: MarketDecoder
     token: Token
     logs: Logs
-    rest: UpstoxRest | None = None  # knows the clock's skew
     observer_failures: int = 0
     archived_at: int = 0
+    checks: tuple[tuple[str, bool], ...] = ()
 
     def day(self) -> DayState:
         """The bot right now."""
@@ -50,7 +51,6 @@ class DayView:
             charges=account.charges,
             daily_loss_limit=engine.rules.risk.daily_loss,
             decode_errors=self.decoder.decode_errors,
-            clock_skew_seconds=self._skew_seconds(),
             token_expires_at=self.token.expires_at or 0,
             archived_at=self.archived_at,
             observer_failures=self.observer_failures,
@@ -59,6 +59,9 @@ class DayView:
             mode=self.mode,
             version=__version__,
             model=self.model,
+            day=session.day.isoformat(),
+            now=now,
+            checks=self.checks,
         )
 
     def instruments(self) -> Sequence[InstrumentState]:
@@ -79,14 +82,28 @@ class DayView:
                     velocity=seen.velocity if seen else nan,
                     position=holding.position,
                     entry_price=holding.entry_price,
+                    name=desk.name,
+                    quantity=desk.contract.quantity,
+                    lot=desk.contract.lot,
+                    stop_risk=engine.rules.risk.stop_loss * desk.contract.quantity,
+                    stop_resting=self._stop_rests(key),
+                    exit_started_at=desk.exit_at if desk.exit_reason is not None else 0,
                     stop_price=max(holding.entry_price - engine.rules.risk.stop_loss, 0.0),
                 )
             )
         return states
 
-    def _skew_seconds(self) -> float:
-        skew = self.rest.clock_skew if self.rest is not None else None
-        return 0.0 if skew is None else skew / SECOND
+    def _stop_rests(self, key: InstrumentKey) -> bool:
+        """Does the broker hold a live stop of ours for all that we own?"""
+        account = self.engine.account
+        resting = sum(
+            order.quantity
+            for order in account.open_orders(key)
+            if order.command.side is Side.SELL
+            and order.command.order_type is OrderType.SL
+            and order.state is State.LIVE
+        )
+        return bool(resting >= account.holdings[key].position)
 
     def _readiness(self) -> tuple[bool, str]:
         engine = self.engine

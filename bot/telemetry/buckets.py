@@ -23,6 +23,8 @@ class Buckets:
 
     def fold(self) -> None:
         """Sort what was noted into the buckets."""
+        if not self._noted:
+            return
         for value in self._noted:
             self._counts[bisect_left(self.bounds, value)] += 1
             self._total += value

@@ -37,10 +37,20 @@ ORDERED: Final = "ordered"
 NO_SESSION: Final = "no_session"
 FEED_REASONS: Final = ("stall", "close", "auth", "error", OTHER)
 HALT_REASONS: Final = (
-    *("daily_loss", "journal_failed", "kill_file", "operator", "preflight", "sigterm"),
-    OTHER,
+    *("daily_loss", "journal_failed", "kill_file", "operator", "operator_takeover", "preflight", "sigterm"),
+    *("model_broken", "short", "calendar", OTHER),
 )
 MISMATCH_KINDS: Final = {"PositionMismatch": "position", "OrderAdopted": "adopted", "OrderAnomaly": "anomaly"}
+# The engine's words for a human (core/notices.py); those with a rule of their own are told apart by name.
+ALERT_NAMES: Final = (
+    *("StopLossTriggered", "ExitRejected", "ExitNotFilled", "PositionMismatch", "PositionShort"),
+    *("OrderRefused", "OrderOutcomeUnknown", "OrderAnomaly", "OrderAdopted", "EntriesStopped", OTHER),
+)
+CHECKS: Final = (
+    *("token", "address", "calendar", "instrument", "funds", "clock", "model", "disk", "archive", "feed"),
+    OTHER,
+)
+DRIFT_FEATURES: Final = ("probability",)  # what the model's passport has a reference for
 FINAL_STATUS: Final = {"complete": "FILLED", "rejected": "REJECTED", "cancelled": "CANCELLED"}
 
 _INTENTS: Final = (
@@ -97,6 +107,9 @@ def all_metrics() -> tuple[Metric, ...]:
 # --- who runs -------------------------------------------------------------------------------------------
 BUILD_INFO: Final = _gauge("bot_build_info", "The bot that runs; always 1.", ("version", "mode"), ())
 MODEL_INFO: Final = _gauge("bot_model_info", "The classifier in use; always 1.", ("model",), ())
+CONTRACT_INFO: Final = _gauge(
+    "bot_contract_info", "A contract traded today; always 1.", ("instrument", "name", "quantity", "lot"), ()
+)
 
 # --- the session ----------------------------------------------------------------------------------------
 SESSION_STATE: Final = _gauge(
@@ -104,6 +117,10 @@ SESSION_STATE: Final = _gauge(
     "1 for the phase the day is in, 0 for the others.",
     ("state",),
     _each(*(phase.value for phase in Phase), NO_SESSION),
+)
+SESSION_INFO: Final = _gauge("bot_session_info", "The day that is traded; always 1.", ("session",), ())
+CLOCK: Final = _gauge(
+    "bot_clock_timestamp_seconds", "The bot's own clock when it was asked; ages are taken from it."
 )
 SESSION_OPEN: Final = _gauge("bot_session_open_timestamp_seconds", "When trading opens today.")
 SESSION_CLOSE: Final = _gauge("bot_session_close_timestamp_seconds", "When the segment closes today.")
@@ -114,7 +131,9 @@ HALTED: Final = _gauge("bot_halted", "1 when entries are over, by reason.", ("re
 # --- the feed -------------------------------------------------------------------------------------------
 FEED_CONNECTED: Final = _gauge("bot_feed_connected", "1 while the market socket is open and subscribed.")
 STREAM_CONNECTED: Final = _gauge("bot_order_stream_connected", "1 while the order stream is open.")
-FEED_FRAME: Final = _gauge("bot_feed_last_frame_timestamp_seconds", "When the market socket last spoke.")
+FEED_FRAME: Final = _gauge(
+    "bot_feed_last_frame_timestamp_seconds", "When the market socket last spoke; until then, our start."
+)
 FEED_TICK: Final = _gauge("bot_feed_last_tick_timestamp_seconds", "When a tick last came.", _INSTRUMENT)
 FEED_RECONNECTS: Final = _counter(
     "bot_feed_reconnects_total", "Times the market socket was lost.", ("reason",), _each(*FEED_REASONS)
@@ -143,6 +162,12 @@ SIGNALS: Final = _counter(
         *((Side.BUY.value, outcome) for outcome in (ORDERED, *(guard.value for guard in Guard), OTHER)),
         (Side.SELL.value, ORDERED),
     ),
+)
+DRIFT: Final = _gauge(
+    "bot_feature_psi_ratio",
+    "Population stability index against the passport's reference; NaN: too little seen.",
+    ("feature",),
+    _each(*DRIFT_FEATURES),
 )
 DECISION: Final = _histogram("bot_decision_seconds", "From a tick to its decision.", _THINKING_SECONDS)
 
@@ -176,6 +201,19 @@ POSITION: Final = _gauge("bot_position_quantity", "Units owned.", _INSTRUMENT)
 ENTRY_PRICE: Final = _gauge("bot_position_entry_price_rupees", "Average price paid; NaN: flat.", _INSTRUMENT)
 STOP_DISTANCE: Final = _gauge("bot_stop_distance_rupees", "Price less stop; NaN: flat.", _INSTRUMENT)
 STOP_LOSSES: Final = _counter("bot_stop_losses_total", "Positions left by the stop-loss.", _INSTRUMENT)
+STOP_NET: Final = _gauge(
+    "bot_stop_loss_net_rupees", "Net of the last trade that a stop-loss ended; NaN: none.", _INSTRUMENT
+)
+STOP_RISK: Final = _gauge(
+    "bot_stop_risk_rupees", "What a stop-loss at its trigger costs, before charges.", _INSTRUMENT
+)
+EXIT_STARTED: Final = _gauge(
+    "bot_exit_started_timestamp_seconds", "When the exit under way began; 0: none.", _INSTRUMENT
+)
+UNPROTECTED: Final = _counter(
+    "bot_position_unprotected_seconds_total",
+    "Seconds a position had neither a stop resting at the broker nor a live feed for our own.",
+)
 PNL_REALIZED: Final = _gauge("bot_pnl_realized_rupees", "Closed trades of the day, before charges.")
 PNL_UNREALIZED: Final = _gauge("bot_pnl_unrealized_rupees", "Open positions at the bid.")
 CHARGES: Final = _gauge("bot_charges_rupees", "Charges of the day.")
@@ -193,14 +231,20 @@ RECONCILED: Final = _gauge("bot_reconcile_last_success_timestamp_seconds", "When
 ALERTS: Final = _counter(
     "bot_alerts_total",
     "Words meant for a human.",
-    ("severity",),
-    _each(*(severity.value for severity in Severity)),
+    ("severity", "name"),
+    tuple(product((severity.value for severity in Severity), ALERT_NAMES)),
 )
 
 # --- operations -----------------------------------------------------------------------------------------
+PREFLIGHT: Final = _gauge(
+    "bot_preflight_check_ok", "1: passed, 0: failed, NaN: not made.", ("check",), _each(*CHECKS)
+)
 TOKEN_EXPIRY: Final = _gauge("bot_token_expiry_timestamp_seconds", "When the broker's token dies.")
 ARCHIVED: Final = _gauge("bot_archive_last_success_timestamp_seconds", "When a day was last stored.")
 LOOP_LAG: Final = _histogram("bot_loop_lag_seconds", "How late the event loop woke up.", _LOOP_SECONDS)
-CLOCK_SKEW: Final = _gauge("bot_clock_skew_seconds", "Our clock less the broker's.")
+CLOCK_SKEW: Final = _gauge(
+    "bot_clock_skew_seconds",
+    "Our clock less the feed's, by the last minute's quickest tick; 0: not known.",
+)
 OBSERVER_FAILURES: Final = _counter("bot_observer_failures_total", "Observers cut off because they raised.")
 LOG_DROPPED: Final = _counter("bot_log_lines_dropped_total", "Log lines lost because nobody took them.")

@@ -1,6 +1,8 @@
 """A turn in words: orders, answers, fills, refusals, alerts, the feed. Ticks only when asked.
 
 The event's own time stands on the line, so a replayed day reads as it was. Rupees, as people read them.
+`tag` runs through everything that came of one decision, from `order` (whose `tick` names the tick that caused
+it, as `-v` numbers them) over answers and changes to `fill`.
 """
 
 from typing import Any, Final
@@ -52,6 +54,7 @@ class LogObserver:
         self._refused_at: dict[tuple[str, str], Nanos] = {}
         self._refused_since: dict[tuple[str, str], int] = {}
         self._rejected: set[str] = set()
+        self._instruments: dict[str, str] = {}  # by tag: answers and changes do not carry it
 
     def hear(self, turn: Turn) -> None:
         event = turn.event
@@ -61,7 +64,7 @@ class LogObserver:
         else:
             self._event(event)
         for command in turn.commands:
-            self._command(command, event.at)
+            self._command(command, event.at, turn.forecast)
 
     def _tick(self, tick: Tick, seen: Forecast) -> None:
         self._log.info(
@@ -96,6 +99,7 @@ class LogObserver:
             case SendOutcome():
                 tell = log.info if event.outcome is Outcome.ACCEPTED else log.warning
                 told = {"act": event.act.value, "outcome": event.outcome.value, "order_id": event.order_id}
+                told["instrument"] = self._of(event.tag)
                 tell("order_answer", at=at, tag=event.tag, **told, error=event.code, message=event.message)
             case OrderReport():
                 self._report(event)
@@ -112,15 +116,16 @@ class LogObserver:
                 "order_rejected", at=report.at, instrument=report.instrument, tag=report.tag, **told
             )
 
-    def _command(self, command: Command, at: Nanos) -> None:
+    def _command(self, command: Command, at: Nanos, seen: Forecast | None) -> None:
         log = self._log
         match command:
             case PlaceOrder():
-                log.info("order", at=at, **_order(command))
+                self._instruments[command.tag] = command.instrument
+                log.info("order", at=at, tick=seen.tick if seen else None, **_order(command))
             case ModifyOrder():
-                log.info("order_modify", at=at, **_modify(command))
+                log.info("order_modify", at=at, instrument=self._of(command.tag), **_modify(command))
             case CancelOrder():
-                told = {"tag": command.tag, "order_id": command.order_id}
+                told = {"instrument": self._of(command.tag), "tag": command.tag, "order_id": command.order_id}
                 log.info("order_cancel", at=at, **told, reason=command.reason)
             case RecordFill():
                 log.info("fill", at=command.at, **_fill(command))
@@ -129,6 +134,10 @@ class LogObserver:
             case Alert():
                 tell = _ALERTS[command.severity]
                 getattr(log, tell)("alert", at=at, name=command.name, text=command.text)
+
+    def _of(self, tag: str) -> str:
+        """The instrument of an order; "" of one that an earlier run placed."""
+        return self._instruments.get(tag, "")
 
     def _refused(self, refused: Refused, at: Nanos) -> None:
         key = (refused.instrument, refused.reason)

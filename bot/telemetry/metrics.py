@@ -4,8 +4,10 @@ A turn touches plain numbers only; everything that can be read off the bot is re
 and labels stand in `catalogue.py`. This file must never slow, stop or answer a decision.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from math import inf
+from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -38,24 +40,24 @@ from bot.run.ports import Turn
 from bot.telemetry import catalogue as names
 from bot.telemetry.buckets import Buckets
 from bot.telemetry.catalogue import Kind, Metric
-from bot.telemetry.view import DayState, InstrumentState, View
+from bot.telemetry.drift import Drift
+from bot.telemetry.readings import Labels, of_day, of_instruments
+from bot.telemetry.view import View
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+_SKEW_SECONDS: Final = 60
 _BLIND_AFTER: Final[Nanos] = 5 * SECOND  # the engine's limit for a feed in doubt
 _IN_MARKET: Final = frozenset({Phase.OPEN.value, Phase.NO_ENTRY.value, Phase.FLATTEN.value})
-_NAN: Final = float("nan")
-
-Labels: TypeAlias = tuple[str, ...]
-Reading: TypeAlias = tuple[Metric, Labels, float]
 
 
 class Metrics(Collector):
     """All series of one bot, in a registry of its own. `text` is a scrape."""
 
-    def __init__(self, view: View, inference: Buckets | None = None) -> None:
+    def __init__(self, view: View, inference: Buckets | None = None, reference: Sequence[float] = ()) -> None:
+        """`reference`: the deciles of the probability on the training files (11 edges), for drift."""
         self.view = view
         instruments = [state.instrument for state in view.instruments()]
-        self.frame_at: Nanos = 0  # when the market socket last spoke
+        self.frame_at: Nanos = view.day().now  # when the market socket last spoke
         self.before_fold: Callable[[], None] = lambda: None  # brings what was only noted so far
         self._values: dict[str, dict[Labels, float]] = {}  # by the metric's name
         self._histograms: dict[str, dict[Labels, Buckets]] = {}
@@ -67,6 +69,9 @@ class Metrics(Collector):
                 self._values[metric.name] = dict.fromkeys(series, 0.0)
         if inference is not None:
             self._histograms[names.INFERENCE.name][()] = inference
+        self._values[names.PREFLIGHT.name] = dict.fromkeys(names.PREFLIGHT.series, float("nan"))
+        self._values[names.STOP_NET.name] = dict.fromkeys(((key,) for key in instruments), float("nan"))
+        self.drift = Drift(reference)
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -91,6 +96,7 @@ class Metrics(Collector):
         for series in self._histograms.values():
             for buckets in series.values():
                 buckets.fold()
+        self.drift.fold()
 
     def text(self) -> bytes:
         """Everything, in the text format (CONTENT_TYPE). Call it on the event loop: about 4 ms."""
@@ -99,9 +105,10 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Family]:
         """prometheus_client asks; the view is read now."""
         self.fold()
-        for metric, labels, value in (*_of_day(self.view.day()), *_of_instruments(self.view.instruments())):
+        for metric, labels, value in (*of_day(self.view.day()), *of_instruments(self.view.instruments())):
             self._values[metric.name][labels] = value
         self.set(names.FEED_FRAME, self.frame_at / SECOND)
+        self.set(names.DRIFT, self.drift.psi(), ("probability",))
         for metric in names.all_metrics():
             yield self._family(metric)
 
@@ -122,53 +129,6 @@ class Metrics(Collector):
         for labels, value in self._values[metric.name].items():
             family.add_metric(labels, value)
         return family
-
-
-def _of_day(day: DayState) -> Iterator[Reading]:
-    for (state,) in names.SESSION_STATE.series:
-        yield names.SESSION_STATE, (state,), float(state == day.session_state)
-    halted = day.halted if day.halted in names.HALT_REASONS else names.OTHER
-    for reason in names.HALT_REASONS:
-        yield names.HALTED, (reason,), float(bool(day.halted) and reason == halted)
-    yield names.BUILD_INFO, (day.version, day.mode), 1.0
-    yield names.MODEL_INFO, (day.model,), 1.0
-    for metric, instant in (
-        (names.SESSION_OPEN, day.open_at),
-        (names.SESSION_CLOSE, day.close_at),
-        (names.FLATTEN_DEADLINE, day.flatten_at),
-        (names.TOKEN_EXPIRY, day.token_expires_at),
-        (names.ARCHIVED, day.archived_at),
-    ):
-        yield metric, (), instant / SECOND
-    limit = _NAN if day.daily_loss_limit is None else day.daily_loss_limit / 100
-    for metric, value in (
-        (names.READY, float(day.ready)),
-        (names.ORDERS_OPEN, day.orders_open),
-        (names.ORDERS_UNKNOWN, day.orders_unknown),
-        (names.PNL_REALIZED, day.realized / 100),
-        (names.PNL_UNREALIZED, day.unrealized / 100),
-        (names.CHARGES, day.charges / 100),
-        (names.DAILY_LOSS_LIMIT, limit),
-        (names.FEED_DECODE_ERRORS, day.decode_errors),
-        (names.CLOCK_SKEW, day.clock_skew_seconds),
-        (names.OBSERVER_FAILURES, day.observer_failures),
-        (names.LOG_DROPPED, day.log_lines_dropped),
-    ):
-        yield metric, (), value
-
-
-def _of_instruments(states: Sequence[InstrumentState]) -> Iterator[Reading]:
-    for state in states:
-        labels = (state.instrument,)
-        long = state.position > 0
-        yield names.FEED_TICK, labels, state.tick_at / SECOND
-        yield names.FEED_TICKS, labels, state.ticks_total
-        yield names.PRICE, labels, state.ltp / 100 if state.ltp else _NAN
-        yield names.KALMAN_PRICE, labels, state.estimate
-        yield names.KALMAN_VELOCITY, labels, state.velocity
-        yield names.POSITION, labels, state.position
-        yield names.ENTRY_PRICE, labels, state.entry_price / 100 if long else _NAN
-        yield names.STOP_DISTANCE, labels, (state.ltp - state.stop_price) / 100 if long else _NAN
 
 
 class _Placed(NamedTuple):
@@ -192,7 +152,11 @@ class MetricsObserver:
         self._fill = metrics.histogram(names.ORDER_FILL).observe
         self._placed: dict[str, _Placed] = {}  # by tag, until the broker's final word
         self._stopping: set[InstrumentKey] = set()  # a stop-loss is counted once a position
+        self._drift = metrics.drift.observe
         self._slippage: Paise = 0
+        self._trip_net: dict[InstrumentKey, Paise] = {}  # of the round trip under way
+        self._quickest: deque[float] = deque(maxlen=_SKEW_SECONDS)  # least lag of each second
+        self._least_lag = inf
         self._frame_mono: Nanos = 0
         self._beat_mono: Nanos = 0
         self._feed_up = False
@@ -215,9 +179,12 @@ class MetricsObserver:
             self._frame_mono = max(event.mono, self._frame_mono)
             self._decision(seconds)
             if event.exchange_at:
-                self._lag((event.at - event.exchange_at) * 1e-9)
+                lag = (event.at - event.exchange_at) * 1e-9
+                self._lag(lag)
+                self._least_lag = min(self._least_lag, lag)
             if forecast is not None and forecast.probability is not None:
                 self._probability(forecast.probability)
+                self._drift(forecast.probability)
         self._ticks.clear()
 
     def _event(self, event: Event) -> None:
@@ -257,7 +224,7 @@ class MetricsObserver:
             case RecordFill():
                 self._filled(command)
             case Alert():
-                self._metrics.bump(names.ALERTS, (command.severity.value,))
+                self._metrics.bump(names.ALERTS, (command.severity.value, command.name))
                 if kind := names.MISMATCH_KINDS.get(command.name):
                     self._metrics.bump(names.MISMATCHES, (kind,))
 
@@ -274,9 +241,13 @@ class MetricsObserver:
         self._metrics.histogram(names.ORDER_SLIPPAGE, (fill.side.value,)).observe(per_unit)
         self._slippage += fill.slippage
         self._metrics.set(names.SLIPPAGE, self._slippage / 100)
+        net = self._trip_net.get(fill.instrument, 0) + fill.realized_pnl_net
+        self._trip_net[fill.instrument] = net
         if fill.reason is Reason.STOP_LOSS:
             self._stopped(fill.instrument)
+            self._metrics.set(names.STOP_NET, net / 100, (fill.instrument,))
         if fill.position_after <= 0:
+            self._trip_net.pop(fill.instrument)
             self._stopping.discard(fill.instrument)
 
     def _stopped(self, instrument: InstrumentKey) -> None:
@@ -303,12 +274,23 @@ class MetricsObserver:
             self._fill((report.mono - placed.mono) / SECOND)
 
     def _heartbeat(self, mono: Nanos) -> None:
-        """Once a second: is the market open while we see nothing of it?"""
+        """Once a second: is the market open while we see nothing of it, and what if we own something?"""
         metrics = self._metrics
         metrics.fold()
+        self._skew()
         since, self._beat_mono = self._beat_mono or mono, mono
         if self._feed_up and mono - self._frame_mono <= _BLIND_AFTER:
             return
         if metrics.view.day().session_state in _IN_MARKET:
-            owned = any(state.position for state in metrics.view.instruments())
-            metrics.bump(names.FEED_BLIND, (str(owned).lower(),), (mono - since) / SECOND)
+            owned = [state for state in metrics.view.instruments() if state.position]
+            blind_seconds = (mono - since) / SECOND
+            metrics.bump(names.FEED_BLIND, (str(bool(owned)).lower(),), blind_seconds)
+            if not all(state.stop_resting for state in owned):
+                metrics.bump(names.UNPROTECTED, (), blind_seconds)
+
+    def _skew(self) -> None:
+        """No tick comes before it was sent: the quickest of a minute bounds our clock's error from above."""
+        if self._least_lag < inf:
+            self._quickest.append(self._least_lag)
+            self._least_lag = inf
+            self._metrics.set(names.CLOCK_SKEW, min(self._quickest))

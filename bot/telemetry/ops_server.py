@@ -1,7 +1,7 @@
 """The small HTTP server that Prometheus, the container engine and people look at.
 
-`/metrics`, `/healthz` (the loop turns), `/readyz` (it trades, and if not, why). Read-only, loopback unless
-told otherwise, on the bot's own event loop. Starlette and uvicorn are loaded when it starts.
+`/metrics`, `/healthz` (the loop turns), `/readyz` (it trades, and if not, why), `/` for people. Read-only,
+loopback unless told otherwise, on the bot's own event loop. Starlette and uvicorn are loaded when it starts.
 """
 
 import errno
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from bot.telemetry.metrics import CONTENT_TYPE, Metrics
+from bot.telemetry.recent import Recent
+from bot.telemetry.status_page import page
 from bot.telemetry.view import View
 
 if TYPE_CHECKING:
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
 HEARTBEAT_AGE_MAX_SECONDS: Final = 10.0  # heartbeats come once a second
 _CLOSING_SECONDS: Final = 2  # a client that does not hang up is cut off
+_PAGE_HEADERS: Final = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "cache-control": "no-store",
+}
 _ADVICE: Final = {
     errno.EADDRINUSE: "is taken. Is another bot running? Stop it, or set [telemetry] port to a free one.",
     errno.EACCES: "may not be used by this process. Set [telemetry] port to 1024 or above.",
@@ -33,9 +39,17 @@ class PortTaken(Exception):
 class OpsServer:
     """Serves `metrics` and `view` from `start` to `stop`. Port 0 takes a free one; `port` tells which."""
 
-    def __init__(self, metrics: Metrics, view: View, host: str = "127.0.0.1", port: int = 9100) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        view: View,
+        host: str = "127.0.0.1",
+        port: int = 9100,
+        recent: Recent | None = None,
+    ) -> None:
         self._metrics = metrics
         self._view = view
+        self._recent = recent or Recent(view)
         self.host = host
         self.port = port
         self.scrapes = 0  # answers to /metrics
@@ -103,8 +117,16 @@ class OpsServer:
                 mode=day.mode,
             )
 
+        async def status(_: Request) -> Response:
+            return Response(page(self._view, self._recent), media_type="text/html", headers=_PAGE_HEADERS)
+
         return Starlette(
-            routes=[Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)]
+            routes=[
+                Route("/", status),
+                Route("/metrics", metrics),
+                Route("/healthz", healthz),
+                Route("/readyz", readyz),
+            ]
         )
 
 

@@ -20,6 +20,12 @@ class InstrumentState(NamedTuple):
     position: Quantity = 0
     entry_price: float = 0.0  # paise per unit; read while position > 0
     stop_price: float = 0.0  # same
+    name: str = ""  # for people
+    quantity: Quantity = 0  # of an entry
+    lot: Quantity = 0
+    stop_risk: Paise = 0  # what a stop-loss at its trigger costs
+    stop_resting: bool = False  # a stop order is known to rest at the broker
+    exit_started_at: Nanos = 0  # of the exit under way; 0: none
 
 
 class DayState(NamedTuple):
@@ -41,13 +47,15 @@ class DayState(NamedTuple):
     decode_errors: int = 0
     token_expires_at: Nanos = 0
     archived_at: Nanos = 0
-    clock_skew_seconds: float = 0.0
     observer_failures: int = 0
     log_lines_dropped: int = 0
     heartbeat_age_seconds: float = 0.0  # since the engine last handled a heartbeat
     mode: str = ""
     version: str = ""
     model: str = ""
+    day: str = ""  # 2026-09-16
+    now: Nanos = 0  # by the bot's clock
+    checks: tuple[tuple[str, bool], ...] = ()  # what was checked this morning, by catalogue.CHECKS
 
 
 class View(Protocol):
