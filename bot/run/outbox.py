@@ -29,6 +29,7 @@ from bot.core.events import (
     OrderReport,
     Outcome,
     SendOutcome,
+    Side,
 )
 from bot.core.orders import Word, word_of
 from bot.run.ports import Broker, Clock, Journal, OrderCommand, Record, Sink
@@ -151,7 +152,9 @@ class Outbox:
 
 def _is_exit(command: OrderCommand) -> bool:
     """Everything but an entry: a stop, an exit, the cover of a short, a change to any of them."""
-    return not isinstance(command, PlaceOrder) or command.reason is not Reason.ENTRY
+    if not isinstance(command, PlaceOrder):
+        return True
+    return command.side is Side.SELL or command.reason is not Reason.ENTRY
 
 
 def _heard(event: Event, commands: Sequence[Command]) -> list[Kept]:
