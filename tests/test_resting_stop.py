@@ -1,4 +1,4 @@
-"""The stop that rests at the exchange: placed, resized, turned into the exit, cut, adopted; never a second SELL."""
+"""The stop that rests at the exchange: placed, resized, turned into the exit, cut, adopted; never two SELLs."""
 
 import random
 from typing import Any
@@ -14,7 +14,7 @@ from bot.core.rules import Contract, OrderRules, Rules
 from bot.core.session import Session
 from bot.run.recover import replay
 from bot.sim.refusals import stop_gap_too_wide
-from tests.conftest import KEY, at
+from tests.conftest import DAY, KEY, at
 from tests.test_engine import Desk, desk, make, none_of, only
 
 __all__ = ["desk", "make"]
@@ -48,7 +48,7 @@ def test_its_prices_are_always_ones_the_venue_takes(bought_at: int, tick: int, t
 
 
 def test_an_entry_is_refused_where_no_stop_exists(make: Any) -> None:
-    desk = make(stop_loss=299_90, premium_min=10_00)
+    desk = make(stop_loss=299_80, premium_min=10_00)
     assert only(desk.fall(), PlaceOrder)
     desk = make(stop_loss=300_00, premium_min=10_00)
     assert desk.fall()[0].reason == "no_stop"  # type: ignore[union-attr]
@@ -58,7 +58,6 @@ def test_an_entry_is_refused_where_no_stop_exists(make: Any) -> None:
 
 
 def test_it_rests_at_once_for_what_filled_and_grows_with_the_next_fill(desk: Desk) -> None:
-    desk.engine.desks[KEY].contract  # noqa: B018
     entry = only(desk.fall(), PlaceOrder)
     desk.answer(entry, Outcome.ACCEPTED)
     stop = only(desk.word(entry, "open", 25), PlaceOrder)
@@ -67,19 +66,8 @@ def test_it_rests_at_once_for_what_filled_and_grows_with_the_next_fill(desk: Des
     assert stop.reason is Reason.STOP_LOSS
     made = desk.word(entry, "complete", 75)
     assert none_of(made, ModifyOrder)  # the broker has not named it yet
-    desk.answer(stop, Outcome.ACCEPTED)
-    change = (
-        only(desk.word(stop, "trigger pending"), ModifyOrder) if not _asked(desk) else _asked_change(desk)
-    )
+    change = only(desk.answer(stop, Outcome.ACCEPTED), ModifyOrder)
     assert (change.quantity, change.order_type) == (75, OrderType.SL)
-
-
-def _asked(desk: Desk) -> bool:
-    return any(order.asked is not None for order in desk.engine.account.open.values())
-
-
-def _asked_change(desk: Desk) -> Any:
-    return next(order.asked for order in desk.engine.account.open.values() if order.asked is not None)
 
 
 def test_a_signal_exit_is_that_very_order_and_no_second_one(desk: Desk) -> None:
@@ -118,12 +106,11 @@ def test_a_stop_that_rests_unfilled_is_turned_into_an_exit_after_2_seconds(desk:
     assert (change.order_type, change.reason) == (OrderType.LIMIT, Reason.STOP_LOSS)
 
 
-def test_a_refused_stop_is_placed_anew_nearer_and_the_position_is_paged_as_unprotected(desk: Desk) -> None:
+def test_a_rejected_stop_is_placed_anew_with_its_limit_nearer(desk: Desk) -> None:
     desk.enter()
-    desk.word(desk.stop, "rejected")
-    made = [c for _ in range(5) for c in desk.heartbeat()]
-    assert "PositionUnprotected" not in alerts(made)  # the next one is under way, in doubt at most 3 s…
-    again = next(c for c in made if isinstance(c, PlaceOrder))
+    made = desk.word(desk.stop, "rejected")
+    assert "StopRefused" in alerts(made)
+    again = only(made + desk.heartbeat(), PlaceOrder)
     assert again.trigger_price == desk.stop.trigger_price
     assert again.price > desk.stop.price
 
@@ -232,7 +219,7 @@ def test_the_last_rung_never_touches_another_hands_units(desk: Desk) -> None:
     """Part of ours is sold, the owner holds some as well: the broker would sell all the entry bought."""
     desk.enter(stop=False)
     sell = only(desk.tick(desk.price + 200), PlaceOrder)
-    desk.word(sell, "cancelled", 25)
+    desk.word(only(desk.word(sell, "cancelled", 25), PlaceOrder), "rejected")
     desk.now = at("15:29:00")
     made: list[Command] = []
     for _ in range(60):
@@ -346,8 +333,6 @@ def test_under_any_order_of_words_no_more_is_offered_than_held_and_the_day_ends_
 ) -> None:
     """Words are lost, repeated, reordered; books are read in between; in the end nothing is forgotten."""
     contract = Contract(KEY, 75, 25, 5, 1800, "NSE")
-    from tests.conftest import DAY
-
     desk = Desk(contract, Session.on(DAY), Rules(orders=OrderRules()))
     desk.up()
     desk.warm()
