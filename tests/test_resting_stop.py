@@ -1,4 +1,4 @@
-"""The stop that rests at the exchange: placed, resized, turned into the exit, cut, adopted; never two SELLs."""
+"""The stop that rests: placed, resized, turned into the exit, cut, adopted; never two SELLs."""
 
 import random
 from typing import Any

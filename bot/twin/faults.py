@@ -29,6 +29,7 @@ class FaultKind(StrEnum):
     UNAUTHORIZED = "unauthorized"  # for `seconds` every call ends with 401
     TOO_MANY = "too_many"  # …with 429
     WRONG_ADDRESS = "wrong_address"  # order calls end with 403 UDAPI1154
+    DOWN = "down"  # for `seconds` no call is done or answered: its connection breaks
 
 
 class Fault(NamedTuple):

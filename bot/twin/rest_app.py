@@ -18,6 +18,7 @@ from bot.twin import rest_orders, rest_reads
 from bot.twin.access import Stream
 from bot.twin.answers import Answer, Refused, success
 from bot.twin.calls import Call, Handler
+from bot.twin.faults import FaultKind
 from bot.twin.floor import Floor
 from bot.twin.gate import CALL
 
@@ -93,6 +94,9 @@ def _route(floor: Floor, method: str, path: str, handler: Handler, *, order: boo
         await floor.sleep(there)
         try:
             now = floor.clock.now()
+            if floor.faults.rages(FaultKind.DOWN, now):
+                request.scope[CALL].lost = True
+                return Response()
             floor.faults.check(now, order=order)
             token = floor.access.check(request.headers.get("authorization", ""), now)
             floor.access.count(f"{method} {path}", now, order=order)

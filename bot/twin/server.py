@@ -177,6 +177,10 @@ class Twin:
             case _:
                 floor.faults.arm(fault, until)
 
+    def stir(self) -> None:
+        """Something was asked of `exchange` past the wire (the owner's own hand): tell what comes of it."""
+        self._floor.stir()
+
     # ---- what goes on --------------------------------------------------------------------------------
 
     async def _play_market(self) -> None:
