@@ -3,13 +3,14 @@
 The bench looks at the exchange ten times a second, past the bot: what is held, and what is offered for sale.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bot.assemble.day import EXIT_DONE
+from bot.assemble.day import EXIT_DONE, EXIT_HOLDING
 from bot.core.events import Act
 from bot.core.units import SECOND, Nanos
 from bot.sim.market import Shock
@@ -19,10 +20,13 @@ from tests.conftest import KEY, at
 from tests.days import Outcome, Running, ShortDay
 from tests.test_day import fault
 
-WITH_MARGIN = ExchangeRules(
-    margin_for_shorts=True
-)  # the venue lets a naked SELL pass: the bot may not send it
+WITH_MARGIN = ExchangeRules(margin_for_shorts=True)  # a naked SELL would pass: none may be sent
 LOOK: Nanos = SECOND // 10
+
+
+# Held across the flatten: the feed was away for a minute, so the filter warms up and signals no exit.
+HELD = (fault("09:26:05", FaultKind.REFUSE_HANDSHAKE, 70), fault("09:26:05", FaultKind.DROP_MARKET))
+SINKS = (Shock(at("09:25:00"), -900, 180),)
 
 
 class Watch:
@@ -36,7 +40,7 @@ class Watch:
     async def __call__(self, running: Running) -> None:
         clock, since = running.clock, dict.fromkeys(("too_much", "naked", "short"), 0)
         other = None if self._then is None else self._then(running)
-        beside = None if other is None else __import__("asyncio").create_task(other)
+        beside = None if other is None else asyncio.create_task(other)
         while clock.now() < at("09:29:59"):
             await clock.sleep_until(clock.now() + LOOK)
             orders = [o for o in running.twin.exchange.orders() if o.tag and o.status not in TERMINAL]
@@ -44,7 +48,7 @@ class Watch:
             offered = sum(o.pending_quantity for o in orders if o.side == "SELL")
             wrong = {"too_much": offered > max(held, 0), "naked": offered < held, "short": held < 0}
             for name, is_wrong in wrong.items():
-                since[name] = (since[name] or clock.now()) if is_wrong else 0
+                since[name] = (since[name] or clock.now() - LOOK) if is_wrong else 0
                 lasts = (clock.now() - since[name]) / SECOND if since[name] else 0.0
                 setattr(self, name, max(getattr(self, name), lasts))
             if held:
@@ -90,15 +94,19 @@ def test_a_slide_is_sold_by_the_stop_at_the_exchange(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "faults",
     [
-        [fault("09:17:00", FaultKind.LOSE_REPLY, act=act) for act in Act for _ in range(4)],
+        [fault("09:17:00", FaultKind.LOSE_REPLY, act=act) for act in Act for _ in range(4)]
+        + [fault("09:21:00", FaultKind.REJECT, act=act) for act in (Act.PLACE, Act.MODIFY)] * 5,
         [fault("09:17:00", FaultKind.LATE_ACCEPTANCE, 20, act) for act in (Act.PLACE, Act.MODIFY)] * 2,
-        [fault("09:17:00", FaultKind.REJECT, act=act) for act in (Act.PLACE, Act.MODIFY)] * 5,
-        [fault("09:17:00", FaultKind.THIN_BOOK, 600, quantity=65)],
-        [fault(f"09:{minute}:07", FaultKind.DROP_PORTFOLIO) for minute in range(17, 28)],
-        [fault("09:18:00", FaultKind.UNAUTHORIZED, 40), fault("09:22:00", FaultKind.TOO_MANY, 20)],
-        [fault("09:18:00", FaultKind.DOWN, 30), fault("09:23:00", FaultKind.WRONG_ADDRESS, 30)],
+        [fault("09:17:00", FaultKind.THIN_BOOK, 600, quantity=65)]
+        + [fault(f"09:{minute}:07", FaultKind.DROP_PORTFOLIO) for minute in range(17, 28)],
+        [
+            fault("09:18:00", FaultKind.UNAUTHORIZED, 40),
+            fault("09:20:00", FaultKind.TOO_MANY, 20),
+            fault("09:22:00", FaultKind.DOWN, 30),
+            fault("09:24:00", FaultKind.WRONG_ADDRESS, 30),
+        ],
     ],
-    ids=["lost_replies", "late", "rejected", "part_fills", "no_stream", "401_429", "down_403"],
+    ids=["lost_and_rejected", "late", "part_fills_and_no_stream", "turned_away_and_down"],
 )
 def test_no_double_order_and_no_forgotten_quantity(tmp_path: Path, faults: list[Fault]) -> None:
     watch = Watch()
@@ -110,18 +118,41 @@ def test_no_double_order_and_no_forgotten_quantity(tmp_path: Path, faults: list[
     assert watch.short <= 5
 
 
-@pytest.mark.parametrize(("begins", "lasts"), [("09:27:50", 15), ("09:27:50", 40), ("09:28:01", 25)])
-@pytest.mark.parametrize("kind", [FaultKind.DOWN, FaultKind.UNAUTHORIZED])
+@pytest.mark.parametrize(
+    ("begins", "lasts", "kind"),
+    [("09:27:50", 40, FaultKind.DOWN), ("09:27:58", 25, FaultKind.UNAUTHORIZED)],
+)
 def test_flat_10_seconds_after_the_broker_is_back_from_across_the_flatten(
     tmp_path: Path, begins: str, lasts: float, kind: FaultKind
 ) -> None:
-    """Held into the outage by a market that only falls (never far enough for the stop), eager to buy."""
     watch = Watch()
-    outcome = day(tmp_path, watch, [fault(begins, kind, lasts)], shocks=[Shock(at("09:25:00"), -900, 180)])
+    outcome = day(tmp_path, watch, [*HELD, fault(begins, kind, lasts)], shocks=SINKS)
     outcome.judged()
     assert outcome.result.exit_code == EXIT_DONE
-    assert watch.flat_at <= at(begins) + round((lasts + 10) * SECOND)
+    assert at(begins) < watch.flat_at <= at(begins) + round((lasts + 10) * SECOND)
     assert (watch.too_much <= 2, watch.short <= 5) == (True, True)
+
+
+def test_when_our_own_sells_are_refused_the_broker_closes_and_the_books_agree(tmp_path: Path) -> None:
+    watch = Watch()
+    refused = [fault("09:27:59", FaultKind.REJECT, act=act) for act in [Act.MODIFY] + [Act.PLACE] * 3]
+    outcome = day(tmp_path, watch, [*HELD, *refused], shocks=SINKS)
+    outcome.judged()
+    assert outcome.result.exit_code == EXIT_DONE
+    closing = outcome.twin.exchange.orders()[-1]
+    assert (closing.tag, closing.side, closing.status) == ("", "SELL", "complete")
+    assert outcome.csv_rows[-1]["order_id"] == closing.order_id
+    assert watch.flat_at <= at("09:28:20")
+    assert (watch.too_much, watch.short) == (0, 0)
+
+
+def test_a_broker_away_to_the_end_leaves_it_carried_and_says_so(tmp_path: Path) -> None:
+    outcome = day(tmp_path, Watch(), [*HELD, fault("09:27:50", FaultKind.DOWN, 300)], shocks=SINKS)
+    assert outcome.result.exit_code == EXIT_HOLDING
+    assert any(row.quantity for row in outcome.twin.exchange.positions())
+    log = (tmp_path / "log.jsonl").read_text()
+    assert log.count('"PositionCarried"') == 1
+    assert log.count('"ExitNotFilled"') == 1
 
 
 def test_a_stop_left_alone_by_the_owners_own_sale_is_cut_within_2_seconds(tmp_path: Path) -> None:
