@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bot.assemble.day import EXIT_DONE, EXIT_HOLDING
+from bot.assemble.day import EXIT_DONE, EXIT_HOLDING, EXIT_UNRECONCILED
 from bot.core.events import Act
 from bot.core.units import SECOND, Nanos
 from bot.sim.market import Shock
@@ -170,6 +170,7 @@ def test_a_stop_left_alone_by_the_owners_own_sale_is_cut_within_2_seconds(tmp_pa
     watch = Watch(sell_by_hand)
     outcome = ShortDay(tmp_path, meanwhile=watch, exchange=WITH_MARGIN).run()
     assert not any(row.quantity for row in outcome.twin.exchange.positions())
+    assert outcome.result.exit_code == EXIT_UNRECONCILED  # ours were sold, and not by us
     assert 0 < watch.too_much <= 2
     assert watch.short == 0
     assert "operator_takeover" in (tmp_path / "log.jsonl").read_text()

@@ -6,7 +6,7 @@ hands). It decides nothing about trading: what follows for orders is worked out 
 
 from collections.abc import Mapping
 
-from bot.core import notices
+from bot.core import leaving, notices
 from bot.core.account import Account
 from bot.core.books import Order
 from bot.core.charges import card_on
@@ -43,6 +43,11 @@ class BrokerWords:
     def flat(self) -> bool:
         """Nothing owned and nothing under way."""
         return not self.account.open and not any(h.position for h in self.account.holdings.values())
+
+    @property
+    def holding(self) -> bool:
+        """Is something of ours still in the account? What another hand sold of it is not."""
+        return any(leaving.sellable(desk) > 0 for desk in self.desks.values())
 
     def restored(self, mono: Nanos) -> None:
         """The journal was replayed into the account: whatever was under way is in doubt now."""

@@ -196,7 +196,7 @@ class Engine(BrokerWords):
             ):
                 self._at_stop(desk, event, out)
             out.extend(leaving.watch(desk, self.account, now))
-            if now.shut and not self._carried_told and desk.holding.position > 0:
+            if now.shut and not self._carried_told and leaving.sellable(desk) > 0:
                 out.append(notices.carried(desk))
         self._carried_told = now.shut
 
