@@ -71,6 +71,38 @@ def test_any_order_and_repetition_of_the_words_gives_the_same_account(
     assert not account.open
 
 
+STOP = "k260916r1n2"
+STOP_LIFE = [
+    report(
+        status, filled, price, STOP, side=Side.SELL, order_id="262", order_type=kind, trigger_price=trigger
+    )
+    for status, filled, price, kind, trigger in (
+        ("trigger pending", 0, 225_00, "SL", 250_00),
+        ("modify pending", 0, 225_00, "SL", 250_00),
+        ("modified", 0, 298_00, "LIMIT", 0),
+        ("open", 25, 298_00, "LIMIT", 0),
+        ("complete", 75, 298_00, "LIMIT", 0),
+    )
+]
+
+
+@given(st.lists(st.sampled_from([*LIFE, *STOP_LIFE]), max_size=12), st.randoms(use_true_random=False))
+def test_a_stop_that_becomes_an_exit_ends_the_same_in_any_order_of_words(
+    extra: list[OrderReport], rng: random.Random
+) -> None:
+    account = fresh()
+    account.heard(LIFE[-1])
+    account.sent(place(STOP, Side.SELL, 75, Reason.STOP_LOSS)._replace(order_type=OrderType.SL), 1)
+    account.sent(ModifyOrder(STOP, "262", OrderType.LIMIT, 75, 298_00, 0, Reason.SIGNAL_EXIT), 1)
+    words = [*STOP_LIFE, *extra]
+    rng.shuffle(words)
+    rows = [heard.fill for word in words if (heard := account.heard(word)).fill]
+    assert {row.reason for row in rows} == {Reason.SIGNAL_EXIT}
+    assert sum(row.value for row in rows) == 75 * 298_00
+    assert account.holdings[KEY].cost == account.position(KEY) == 0
+    assert not account.open
+
+
 @given(st.sampled_from(list(State)), st.lists(st.sampled_from(list(Word)), max_size=20))
 def test_a_final_word_of_the_broker_sticks(state: State, words: list[Word]) -> None:
     """Nothing but a completed fill moves an order the broker has ended; our own conclusions do revive."""
