@@ -15,6 +15,7 @@ from bot.core.session import Session
 from bot.core.units import SECOND, Nanos
 from bot.run.lockstep import LockstepClock, LockstepLoop
 from bot.sim.market import Shock, SyntheticMarket
+from bot.sim.orders import ExchangeRules
 from bot.storage.model import LoadedModel, load_model
 from bot.telemetry.logs import Logs
 from bot.twin.faults import Fault
@@ -44,6 +45,7 @@ class ShortDay:
     )
     observers: tuple[Any, ...] = ()
     archive_root: str = ""
+    exchange: ExchangeRules = field(default_factory=ExchangeRules)
     meanwhile: Callable[["Running"], Any] | None = None  # a coroutine function run beside the day
     telemetry: tuple[str, int] | None = None
     mode: str = "test"
@@ -66,7 +68,7 @@ class ShortDay:
         )  # fmt: skip
         twin = Twin(
             clock, {KEY: contract}, synthetic(market), opens_at=SHORT.open_at, closes_at=SHORT.close_at,
-            seed=self.seed, faults=self.faults,
+            seed=self.seed, faults=self.faults, rules=self.exchange,
         )  # fmt: skip
         addresses = await twin.start()
         playing = asyncio.create_task(twin.run())

@@ -26,6 +26,7 @@ from bot.core.events import (
     OperatorAction,
     OrderReport,
     OrderStreamUp,
+    OrderType,
     Outcome,
     PositionRow,
     SegmentStatus,
@@ -87,10 +88,22 @@ class Desk:
     ) -> list[Command]:
         price = order.price if price is None else price
         row = OrderReport(
-            self.now, self.mono, order.tag, "id" + order.tag, "X1", KEY, order.side, "LIMIT", status,
-            order.quantity, filled, filled * price, order.price, 0, "", "",
+            self.now, self.mono, order.tag, "id" + order.tag, "X1", KEY, order.side, order.order_type, status,
+            order.quantity, filled, filled * price, order.price, order.trigger_price, "", "",
         )  # fmt: skip
         return self.engine.handle(row)
+
+    def modified(self, change: ModifyOrder, filled: int = 0, status: str = "modified") -> list[Command]:
+        """The broker took a change of terms: the answer, then the word."""
+        done = SendOutcome(
+            self.now, self.mono, change.tag, Act.MODIFY, Outcome.ACCEPTED, change.order_id, "", ""
+        )
+        made = self.engine.handle(done)
+        row = OrderReport(
+            self.now, self.mono, change.tag, change.order_id, "X1", KEY, Side.SELL, change.order_type, status,
+            change.quantity, filled, filled * change.price, change.price, change.trigger_price, "", "",
+        )  # fmt: skip
+        return made + self.engine.handle(row)
 
     def answer(self, order: PlaceOrder, outcome: Outcome, act: Act = Act.PLACE) -> list[Command]:
         made = SendOutcome(self.now, self.mono, order.tag, act, outcome, "id" + order.tag, "CODE", "")
@@ -100,10 +113,14 @@ class Desk:
         held = (PositionRow(KEY, "D", position),) if position else ()
         return self.engine.handle(BrokerSnapshot(self.now, self.mono, self.mono, tuple(rows), held))
 
-    def enter(self) -> PlaceOrder:
+    def enter(self, *, stop: bool = True) -> PlaceOrder:
+        """Long, with a stop that rests (`self.stop`), or one that was refused: exits are new SELLs."""
         order = only(self.fall(), PlaceOrder)
         self.answer(order, Outcome.ACCEPTED)
-        self.word(order, "complete", order.quantity)
+        self.stop: PlaceOrder = only(self.word(order, "complete", order.quantity), PlaceOrder)
+        self.answer(self.stop, Outcome.ACCEPTED if stop else Outcome.REFUSED)
+        if stop:
+            self.word(self.stop, "trigger pending")
         self.probability = 0.0
         return order
 
@@ -176,7 +193,7 @@ def test_no_decision_before_tick_100(contract: Contract, session: Session) -> No
 
 
 def test_a_signal_exit_sells_below_the_bid(desk: Desk) -> None:
-    desk.enter()
+    desk.enter(stop=False)
     order = only(desk.tick(desk.price + 200), PlaceOrder)
     assert (order.side, order.quantity, order.reason) == (Side.SELL, 75, Reason.SIGNAL_EXIT)
     bid = desk.price - 10
@@ -185,7 +202,7 @@ def test_a_signal_exit_sells_below_the_bid(desk: Desk) -> None:
 
 
 def test_the_stop_is_50_rupees_under_the_average_fill(desk: Desk) -> None:
-    entry = desk.enter()
+    entry = desk.enter(stop=False)
     for price in range(desk.price, entry.price - 50_00, -400):
         assert none_of(desk.tick(price), PlaceOrder)
     made = desk.tick(entry.price - 50_00)
@@ -195,7 +212,7 @@ def test_the_stop_is_50_rupees_under_the_average_fill(desk: Desk) -> None:
 
 def test_the_stop_ignores_the_warm_up(desk: Desk) -> None:
     """After a gap the filter starts afresh, the stop does not."""
-    entry = desk.enter()
+    entry = desk.enter(stop=False)
     desk.pass_time(61)
     for _ in range(3):  # a jump outside the book wants confirmation
         made = desk.tick(entry.price - 51_00)
@@ -206,9 +223,9 @@ def test_the_stop_ignores_the_warm_up(desk: Desk) -> None:
 def test_flatten_comes_with_the_clock_not_with_a_tick(desk: Desk) -> None:
     desk.enter()
     desk.now = at("15:28:58")
-    assert none_of(desk.heartbeat(1), PlaceOrder)
-    order = only(desk.heartbeat(1), PlaceOrder)
-    assert (order.reason, order.quantity) == (Reason.END_OF_DAY, 75)
+    assert none_of(desk.heartbeat(1), ModifyOrder)
+    change = only(desk.heartbeat(1), ModifyOrder)
+    assert (change.reason, change.quantity) == (Reason.END_OF_DAY, 75)
 
 
 @pytest.mark.parametrize(("clock", "kind"), [("15:07:58", PlaceOrder), ("15:07:59", Refused)])
@@ -238,7 +255,7 @@ def test_pre_open_ticks_never_reach_the_filter(contract: Contract, session: Sess
 
 
 def test_one_tenfold_print_changes_no_decision(desk: Desk) -> None:
-    desk.enter()
+    desk.enter(stop=False)
     before = desk.engine.desks[KEY].forecaster.ticks
     assert desk.tick(desk.price // 10, bid=30_000, ask=30_020) == []
     assert desk.engine.desks[KEY].forecaster.ticks == before
@@ -292,7 +309,7 @@ def test_a_position_we_do_not_know_blocks_entries_once_confirmed(desk: Desk) -> 
 
 def test_never_sells_more_than_the_account_holds(desk: Desk) -> None:
     """The owner sold part of ours in the app: the rest is ours to sell, no more."""
-    desk.enter()
+    desk.enter(stop=False)
     desk.snapshot(position=25)
     desk.snapshot(position=25)
     assert only(desk.tick(desk.price + 200), PlaceOrder).quantity == 25
@@ -320,12 +337,13 @@ def test_a_late_fill_of_a_given_up_entry_is_a_position(desk: Desk) -> None:
         desk.tick()
         desk.snapshot()
     assert desk.engine.flat
-    assert only(desk.word(order, "complete", 75), RecordFill).quantity == 75
-    assert only(desk.tick(desk.price + 200), PlaceOrder).quantity == 75
+    made = desk.word(order, "complete", 75)
+    assert only(made, RecordFill).quantity == 75
+    assert only(made, PlaceOrder).order_type is OrderType.SL
 
 
 def test_an_unknown_exit_is_decided_again_after_8_seconds(desk: Desk) -> None:
-    desk.enter()
+    desk.enter(stop=False)
     first = only(desk.tick(desk.price + 200), PlaceOrder)
     desk.answer(first, Outcome.UNKNOWN)
     again = []
@@ -337,7 +355,7 @@ def test_an_unknown_exit_is_decided_again_after_8_seconds(desk: Desk) -> None:
 
 
 def test_an_unknown_exit_found_in_the_book_is_not_repeated(desk: Desk) -> None:
-    desk.enter()
+    desk.enter(stop=False)
     order = only(desk.tick(desk.price + 200), PlaceOrder)
     desk.answer(order, Outcome.UNKNOWN)
     desk.word(order, "open")
@@ -351,26 +369,30 @@ def test_an_unknown_exit_found_in_the_book_is_not_repeated(desk: Desk) -> None:
 def test_an_entry_not_full_in_2_seconds_is_cancelled_and_the_part_is_a_position(desk: Desk) -> None:
     order = only(desk.fall(), PlaceOrder)
     desk.answer(order, Outcome.ACCEPTED)
-    desk.word(order, "open", 25)
+    stop = only(desk.word(order, "open", 25), PlaceOrder)
+    assert (stop.order_type, stop.quantity) == (OrderType.SL, 25)
     assert none_of(desk.heartbeat(1), CancelOrder)
     assert only(desk.heartbeat(1), CancelOrder).tag == order.tag
     desk.word(order, "cancelled", 25)
-    assert only(desk.tick(desk.price + 200), PlaceOrder).quantity == 25
+    desk.answer(stop, Outcome.ACCEPTED)
+    desk.word(stop, "trigger pending")
+    assert only(desk.tick(desk.price + 200), ModifyOrder).quantity == 25
 
 
 def test_a_resting_exit_is_repriced_each_second(desk: Desk) -> None:
-    desk.enter()
+    desk.enter(stop=False)
     order = only(desk.tick(desk.price + 200), PlaceOrder)
     desk.answer(order, Outcome.ACCEPTED)
     desk.word(order, "open")
     made = only(desk.tick(desk.price - 300), ModifyOrder)
     assert made.price < order.price
     assert none_of(desk.tick(desk.price - 300), ModifyOrder)  # its answer is still out
-    assert only(desk.answer(order, Outcome.ACCEPTED, Act.MODIFY), ModifyOrder)
+    assert none_of(desk.answer(order, Outcome.ACCEPTED, Act.MODIFY), ModifyOrder)  # taken, not done
+    assert only(desk.modified(made), ModifyOrder).price < made.price
 
 
 def test_a_refused_exit_is_tried_again_but_not_in_a_tight_loop(desk: Desk) -> None:
-    desk.enter()
+    desk.enter(stop=False)
     desk.probability = 0.0
     orders = [only(desk.tick(desk.price + 200), PlaceOrder)]
     for _ in range(50):
@@ -387,7 +409,7 @@ def test_a_refused_exit_is_tried_again_but_not_in_a_tight_loop(desk: Desk) -> No
 
 
 def test_sells_never_add_up_to_more_than_we_own(desk: Desk) -> None:
-    desk.enter()
+    desk.enter(stop=False)
     desk.tick(desk.price + 200)
     desk.now = at("15:29:00")
     made = desk.heartbeat() + desk.tick(desk.price - 60_00)
@@ -396,7 +418,7 @@ def test_sells_never_add_up_to_more_than_we_own(desk: Desk) -> None:
 
 
 def test_sigterm_sells_and_stops_entries(desk: Desk) -> None:
-    desk.enter()
+    desk.enter(stop=False)
     made = desk.engine.handle(Operator(desk.now, desk.mono, OperatorAction.FLATTEN, "sigterm"))
     assert only(made, PlaceOrder).reason is Reason.OPERATOR
     desk.word(only(made, PlaceOrder), "complete", 75)
@@ -441,7 +463,7 @@ def test_the_book_guards(make: Callable[..., Desk], risk: dict[str, Any], guard:
 )
 def test_the_day_guards(make: Callable[..., Desk], risk: dict[str, Any], guard: str) -> None:
     desk = make(**risk)
-    desk.enter()
+    desk.enter(stop=False)
     order = only(desk.tick(desk.price + 200), PlaceOrder)
     desk.word(order, "complete", 75)
     refused = [c.reason for _ in range(20) for c in desk.fall() if isinstance(c, Refused)]
@@ -449,11 +471,12 @@ def test_the_day_guards(make: Callable[..., Desk], risk: dict[str, Any], guard: 
 
 
 def test_the_cooldown_after_a_stop(desk: Desk) -> None:
-    entry = desk.enter()
+    entry = desk.enter(stop=False)
     order = None
-    while order is None:
+    for _ in range(6):
         made = desk.tick(desk.price - 10_00)
-        order = next((c for c in made if isinstance(c, PlaceOrder)), None)
+        order = order or next((c for c in made if isinstance(c, PlaceOrder)), None)
+    assert order is not None
     assert desk.price <= entry.price - 50_00
     desk.word(order, "complete", 75)
     assert only(desk.fall(), Refused).reason == "cooldown"
@@ -462,7 +485,7 @@ def test_the_cooldown_after_a_stop(desk: Desk) -> None:
 
 def test_the_daily_loss_limit_leaves_and_ends_entries(make: Callable[..., Desk]) -> None:
     desk = make(daily_loss=1_500_00)
-    desk.enter()
+    desk.enter(stop=False)
     desk.tick(desk.price - 10_00)
     made = desk.tick(desk.price - 12_00)
     assert only(made, PlaceOrder).reason is Reason.RISK_EXIT
@@ -485,13 +508,15 @@ def test_a_restart_in_a_position_knows_it(desk: Desk, contract: Contract, sessio
     again = Desk(contract, session, run=2)
     found = replay(again.engine, kept, again.mono)
     assert (len(found.fills), found.under_way) == (1, 0)
-    again.up()
-    again.snapshot([row], position=75)
+    again.up()  # the book is read: from here on it is protected
+    stop = again.engine.account.orders["k260916r2n1"].command
+    assert (stop.order_type, stop.trigger_price) == (OrderType.SL, order.price - 50_00)
+    again.answer(stop, Outcome.REFUSED)
     assert again.engine.account.holdings[KEY].entry_price == order.price
     assert len(again.engine.account.entries_at) == 1
     made = again.tick(order.price - 50_00)
     assert only(made, PlaceOrder).reason is Reason.STOP_LOSS
-    assert only(made, PlaceOrder).tag == "k260916r2n1"
+    assert only(made, PlaceOrder).tag == "k260916r2n2"
 
 
 def test_an_order_under_way_at_the_crash_is_in_doubt(

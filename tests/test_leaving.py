@@ -36,7 +36,7 @@ def row(desk: Desk, order: PlaceOrder, status: str, filled: int = 0, **changes: 
 
 def leaving(desk: Desk) -> PlaceOrder:
     """A long position with its SELL live at the broker."""
-    desk.enter()
+    desk.enter(stop=False)
     order: PlaceOrder = only(desk.tick(desk.price + 200), PlaceOrder)
     desk.answer(order, Outcome.ACCEPTED)
     desk.word(order, "open")
@@ -64,8 +64,9 @@ def test_an_exit_steps_down_even_without_a_new_price_and_pages_once(desk: Desk) 
     for _ in range(8):
         made = desk.heartbeat()
         pages += sum(isinstance(c, Alert) and c.name == "ExitNotFilled" for c in made)
-        prices += [c.price for c in made if isinstance(c, ModifyOrder)]
-        desk.answer(order, Outcome.ACCEPTED, Act.MODIFY)
+        for change in [c for c in made if isinstance(c, ModifyOrder)]:
+            prices.append(change.price)
+            desk.modified(change)
     assert prices == sorted(prices, reverse=True)
     assert len(set(prices)) >= 5
     assert min(prices) > 0.79 * desk.price
@@ -74,7 +75,7 @@ def test_an_exit_steps_down_even_without_a_new_price_and_pages_once(desk: Desk) 
 
 def test_the_flatten_is_a_state_one_bad_answer_does_not_lose_it(desk: Desk) -> None:
     """Positions read as empty around 15:29, and right again after: the flatten still comes."""
-    desk.enter()
+    desk.enter(stop=False)
     desk.now = at("15:28:58")
     for _ in range(2):
         desk.snapshot(position=0)
@@ -104,7 +105,7 @@ def test_complete_without_a_quantity_is_asked_about_and_not_sold_again(desk: Des
 
 def test_a_given_up_exit_is_not_repeated_when_the_account_holds_nothing(desk: Desk) -> None:
     """The book lags, the positions already know: a second SELL would be a naked short."""
-    desk.enter()
+    desk.enter(stop=False)
     order = only(desk.tick(desk.price + 200), PlaceOrder)
     desk.answer(order, Outcome.UNKNOWN)
     sold = []
@@ -131,12 +132,14 @@ def test_a_restart_goes_on_with_the_exit_under_way(desk: Desk, contract: Contrac
     kept: list[object] = []
     bought = only(desk.fall(), PlaceOrder)
     kept += [bought, row(desk, bought, "complete", 75)]
-    desk.engine.handle(row(desk, bought, "complete", 75))
+    stop = only(desk.engine.handle(row(desk, bought, "complete", 75)), PlaceOrder)
+    desk.answer(stop, Outcome.REFUSED)
     sell = only(desk.tick(desk.price + 200), PlaceOrder)
     kept += [sell, SendOutcome(desk.now, desk.mono, sell.tag, Act.PLACE, Outcome.ACCEPTED, "id9", "", "")]
     again = Desk(contract, session, run=2)
     replay(again.engine, kept, again.mono)
     again.up()
+    again.snapshot([row(again, sell, "open", order_id="id9")], position=75)
     made = again.tick(desk.price - 1_000) + again.tick(desk.price - 1_000) + again.tick(desk.price - 1_000)
     assert not none_of(made, ModifyOrder)
 
@@ -170,10 +173,12 @@ def test_a_kill_switch_outlives_a_restart(contract: Contract, session: Session) 
 
 def test_the_loss_limit_holds_after_the_loss_was_realized(make: Callable[..., Desk]) -> None:
     desk = make(daily_loss=2_000_00, cooldown_seconds=0)
-    desk.enter()
+    desk.enter(stop=False)
     order = None
-    while order is None:
-        order = next((c for c in desk.tick(desk.price - 600) if isinstance(c, PlaceOrder)), None)
+    for _ in range(6):
+        made = desk.tick(desk.price - 600)
+        order = order or next((c for c in made if isinstance(c, PlaceOrder)), None)
+    assert order is not None
     desk.word(order, "complete", 75)
     desk.heartbeat()
     assert desk.engine.entries_stopped == "daily_loss"
@@ -181,7 +186,7 @@ def test_the_loss_limit_holds_after_the_loss_was_realized(make: Callable[..., De
 
 def test_a_position_without_any_price_yet_is_no_loss(make: Callable[..., Desk], session: Session) -> None:
     desk = make(daily_loss=2_000_00)
-    desk.enter()
+    desk.enter(stop=False)
     again = Desk(desk.engine.desks[KEY].contract, session, desk.engine.rules, run=2)
     again.engine.account.holdings[KEY].bought = 75
     again.engine.account.holdings[KEY].cost = 75 * 30_000
@@ -190,7 +195,7 @@ def test_a_position_without_any_price_yet_is_no_loss(make: Callable[..., Desk], 
 
 
 def test_sold_by_another_hand_pages_once_not_every_tick(desk: Desk) -> None:
-    entry = desk.enter()
+    entry = desk.enter(stop=False)
     pages = [c for _ in range(2) for c in desk.snapshot(position=0) if isinstance(c, Alert)]
     for _ in range(20):
         pages += [c for c in desk.tick(entry.price - 51_00) if isinstance(c, Alert)]
@@ -201,7 +206,7 @@ def test_a_reading_that_straddles_a_fill_proves_nothing(desk: Desk) -> None:
     """Seen in the demo: positions read just before a fill arrived, compared just after."""
     desk.snapshot()
     asked = desk.mono
-    entry = desk.enter()
+    entry = desk.enter(stop=False)
     made = desk.engine.handle(
         BrokerSnapshot(desk.now, desk.mono, asked - 1, (row(desk, entry, "complete", 75),), ())
     )
@@ -236,4 +241,5 @@ def test_an_exit_decided_before_any_price_is_booked_at_the_first(
     )  # fmt: skip
     replay(desk.engine, [bought, row(desk, bought, "complete", 75)], desk.mono)
     desk.heartbeat()
+    desk.snapshot(position=75)
     assert only(desk.tick(29_000), PlaceOrder).decision.price == 29_000

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.account import NOT_DECIDED, Account
+from bot.core.account import Account
 from bot.core.charges import card_on
-from bot.core.commands import CancelOrder, ModifyOrder, PlaceOrder, Reason
+from bot.core.commands import NOT_DECIDED, CancelOrder, ModifyOrder, PlaceOrder, Reason
 from bot.core.events import Act, OrderReport, OrderType, Outcome, SendOutcome, Side
 from bot.core.orders import FINAL, State, Word, advance, word_of
 from tests.conftest import KEY
@@ -68,6 +68,38 @@ def test_any_order_and_repetition_of_the_words_gives_the_same_account(
     assert (account.position(KEY), order.state, order.filled_value) == (75, State.FILLED, 75 * 30_005)
     assert sum(row.quantity for row in rows) == 75
     assert sum(row.value for row in rows) == 75 * 30_005
+    assert not account.open
+
+
+STOP = "k260916r1n2"
+STOP_LIFE = [
+    report(
+        status, filled, price, STOP, side=Side.SELL, order_id="262", order_type=kind, trigger_price=trigger
+    )
+    for status, filled, price, kind, trigger in (
+        ("trigger pending", 0, 225_00, "SL", 250_00),
+        ("modify pending", 0, 225_00, "SL", 250_00),
+        ("modified", 0, 298_00, "LIMIT", 0),
+        ("open", 25, 298_00, "LIMIT", 0),
+        ("complete", 75, 298_00, "LIMIT", 0),
+    )
+]
+
+
+@given(st.lists(st.sampled_from([*LIFE, *STOP_LIFE]), max_size=12), st.randoms(use_true_random=False))
+def test_a_stop_that_becomes_an_exit_ends_the_same_in_any_order_of_words(
+    extra: list[OrderReport], rng: random.Random
+) -> None:
+    account = fresh()
+    account.heard(LIFE[-1])
+    account.sent(place(STOP, Side.SELL, 75, Reason.STOP_LOSS)._replace(order_type=OrderType.SL), 1)
+    account.sent(ModifyOrder(STOP, "262", OrderType.LIMIT, 75, 298_00, 0, Reason.SIGNAL_EXIT), 1)
+    words = [*STOP_LIFE, *extra]
+    rng.shuffle(words)
+    rows = [heard.fill for word in words if (heard := account.heard(word)).fill]
+    assert {row.reason for row in rows} == {Reason.SIGNAL_EXIT}
+    assert sum(row.value for row in rows) == 75 * 298_00
+    assert account.holdings[KEY].cost == account.position(KEY) == 0
     assert not account.open
 
 
@@ -147,13 +179,23 @@ def test_a_refused_cancel_leaves_the_order_live() -> None:
     assert account.orders[TAG].state is State.LIVE
 
 
-def test_a_modify_is_under_way_until_answered() -> None:
+def test_a_modify_is_under_way_until_it_is_settled() -> None:
+    """An answer says only that it will be looked at, none says nothing: words about the terms settle it."""
     account = fresh()
     account.heard(report("open"))
     account.sent(ModifyOrder(TAG, "261", OrderType.LIMIT, 75, 29_000, 0, Reason.SIGNAL_EXIT), 3)
-    assert account.orders[TAG].amend_open
-    account.answered(answer(Outcome.UNKNOWN, Act.MODIFY))
-    assert not account.orders[TAG].amend_open
+    order = account.orders[TAG]
+    for outcome in (Outcome.UNKNOWN, Outcome.ACCEPTED):
+        account.answered(answer(outcome, Act.MODIFY))
+        account.heard(report("modify pending", mono=4))
+        assert order.asked is not None
+    account.heard(report("modified", price=29_000, mono=4))
+    assert order.asked is None
+    assert order.price == 29_000
+    account.sent(ModifyOrder(TAG, "261", OrderType.LIMIT, 75, 28_000, 0, Reason.SIGNAL_EXIT), 5)
+    account.answered(answer(Outcome.REFUSED, Act.MODIFY))
+    assert order.asked is None
+    assert order.price == 29_000
 
 
 def test_a_tag_is_never_used_twice() -> None:
@@ -189,6 +231,9 @@ def test_stops_and_entries_are_counted_once_each() -> None:
     account = fresh()
     account.heard(report("complete", 75))
     for n in (2, 3):  # one stop may take several orders
-        account.sent(place(f"k260916r1n{n}", Side.SELL, 75, Reason.STOP_LOSS), n)
+        tag = f"k260916r1n{n}"
+        account.sent(place(tag, Side.SELL, 75, Reason.STOP_LOSS), n)
+        assert len(account.stops) == n - 2  # a stop that rests has stopped nothing yet
+        account.heard(report("open", 25, tag=tag, side=Side.SELL))
     assert len(account.stops) == 1
     assert len(account.entries_at) == 1

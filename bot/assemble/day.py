@@ -267,9 +267,9 @@ class _Day:
         await self._last_writes(lambda: self._csv.rewrite(with_trade_ids(rows, books)), "trades csv")
         day = summary(fills)
         code = EXIT_DONE
-        if books is None or not books.reconciled:
+        if books is None or not books.reconciled or day.holding:  # held by our books: maybe sold by hand
             code = EXIT_UNRECONCILED
-        if day.holding or engine.account.open:
+        if engine.holding or engine.account.open:
             code = EXIT_HOLDING
         await self._last_writes(self._write_settings, "settings")
         reconnects = sum(feed.lost_total.values())

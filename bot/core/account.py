@@ -7,78 +7,16 @@ This file knows nothing of strategy, prices to come, or why an order was made be
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from bot.core.books import Holding, Order, Terms
 from bot.core.charges import NO_CHARGES, RateCard
-from bot.core.commands import CancelOrder, Decision, ModifyOrder, PlaceOrder, Reason, RecordFill
+from bot.core.commands import NOT_DECIDED, CancelOrder, ModifyOrder, PlaceOrder, Reason, RecordFill
 from bot.core.events import Act, OrderReport, OrderType, Outcome, SendOutcome, Side
 from bot.core.orders import FINAL, State, Word, advance, word_of
 from bot.core.units import InstrumentKey, Nanos, Paise, Quantity
 
-NOT_DECIDED = Decision(0, 0, float("nan"), float("nan"), float("nan"), float("nan"))
-
-
-class Order:
-    """One order of ours and all we know of it. Only the account changes it."""
-
-    __slots__ = (
-        "amend_at",
-        "amend_open",
-        "amends",
-        "asked_mono",
-        "command",
-        "doubt_mono",
-        "exchange_order_id",
-        "filled",
-        "filled_value",
-        "message",
-        "missing",
-        "order_id",
-        "price",
-        "quantity",
-        "state",
-    )
-
-    def __init__(self, command: PlaceOrder, mono: Nanos) -> None:
-        self.command = command
-        self.state = State.ASKED
-        self.order_id = ""
-        self.exchange_order_id = ""
-        self.quantity: Quantity = command.quantity
-        self.price: Paise = command.price
-        self.filled: Quantity = 0
-        self.filled_value: Paise = 0
-        self.message = ""
-        self.asked_mono = mono
-        self.doubt_mono: Nanos = 0  # when its outcome became doubtful
-        self.missing = 0  # snapshots in a row that lacked it
-        self.amends = 0
-        self.amend_at: Nanos = mono  # monotonic: last placed, modified or cancelled
-        self.amend_open = False  # a modify whose outcome we wait for
-
-    @property
-    def final(self) -> bool:
-        return self.state in FINAL
-
-
-class Holding:
-    """Our own trades in one instrument today."""
-
-    __slots__ = ("bought", "cost", "cycle", "realized", "sold")
-
-    def __init__(self) -> None:
-        self.bought: Quantity = 0
-        self.sold: Quantity = 0
-        self.cost: Paise = 0  # what the open position was bought for
-        self.realized: Paise = 0  # gross
-        self.cycle = 0  # counts the times we went from flat to long
-
-    @property
-    def position(self) -> Quantity:
-        return self.bought - self.sold
-
-    @property
-    def entry_price(self) -> float:
-        """Average buy price of the open position, paise per unit; 0 when flat."""
-        return self.cost / self.position if self.position > 0 else 0.0
+# Words after which an order's terms are settled, and those that say a stop waits (or has just triggered).
+_SETTLED = frozenset({"modified", "not modified"})
+_RESTS = frozenset({"trigger pending", "open", "modified"})
 
 
 class Heard(NamedTuple):
@@ -100,7 +38,8 @@ class Account:
         self.open: dict[str, Order] = {}  # those not final
         self.charged = NO_CHARGES  # by component, exact
         self.entries_at: list[Nanos] = []
-        self.stops: dict[tuple[InstrumentKey, int], Nanos] = {}  # (instrument, cycle) → when decided
+        self.stops: dict[tuple[InstrumentKey, int], Nanos] = {}  # (instrument, cycle) → first sold by a stop
+        self.by_id: dict[str, str] = {}  # order id → tag, of orders that carry no tag (positions/exit)
         self._card = card
 
     # ---- reading -------------------------------------------------------------------------------------
@@ -136,23 +75,29 @@ class Account:
                 self.orders[command.tag] = self.open[command.tag] = Order(command, mono)
                 if command.reason is Reason.ENTRY:
                     self.entries_at.append(command.decision.at)
-                elif command.reason is Reason.STOP_LOSS:
-                    cycle = self.holdings[command.instrument].cycle
-                    self.stops.setdefault((command.instrument, cycle), command.decision.at)
             case ModifyOrder():
                 order = self.orders[command.tag]
                 order.amends += 1
                 order.amend_at = mono
-                order.amend_open = True
-                order.price = command.price
+                order.asked = Terms(
+                    command.order_type, command.quantity, command.price, command.trigger_price
+                )
+                order.reason, order.decision = command.reason, command.decision
+                if order.command.side is Side.SELL and command.order_type is not OrderType.SL:
+                    order.leaving = True
             case CancelOrder():
                 order = self.orders[command.tag]
                 self._move(order, Word.CANCEL_ASKED)
+                order.cancel_asked = True
                 order.amend_at = mono
 
     def give_up(self, order: Order) -> None:
         """The book does not know an UNKNOWN order: stop waiting. A late word revives it."""
         self._move(order, Word.GIVEN_UP)
+
+    def amend_lapsed(self, order: Order) -> None:
+        """No word settled a modify in time: the broker's last word on the terms stands, ask again."""
+        order.asked, order.amend_failed = None, True
 
     def was_alive(self, tag: str, order_id: str) -> bool:
         """In a replay: by now the broker had told us of this order. False when it is over all the same."""
@@ -168,7 +113,7 @@ class Account:
             if order.state is State.ASKED:
                 order.state = State.UNKNOWN
             order.doubt_mono = order.asked_mono = order.amend_at = mono
-            order.amend_open = False
+            order.asked = None
 
     # ---- door two: what we hear ----------------------------------------------------------------------
 
@@ -178,16 +123,18 @@ class Account:
         if order is None:
             return f"an answer for an order we do not know: {outcome.tag}"
         if outcome.act is Act.MODIFY:
-            order.amend_open = False
-            if outcome.outcome is not Outcome.ACCEPTED:
-                order.price = 0  # whatever it is now, it is not what we asked: ask again
+            if outcome.outcome is Outcome.REFUSED:
+                self.amend_lapsed(order)
             return ""
         if outcome.act is Act.CANCEL:
             if outcome.outcome is Outcome.REFUSED and order.state is State.CANCELLING:
                 self._move(order, Word.CANCEL_FAILED)
+                order.amend_failed = True
             return ""
         if outcome.order_id:
             order.order_id = outcome.order_id
+            if order.command.closes:
+                self.by_id[outcome.order_id] = outcome.tag
         match outcome.outcome:
             case Outcome.ACCEPTED:
                 word = Word.ACCEPTED
@@ -201,8 +148,10 @@ class Account:
 
     def adopt(self, report: OrderReport, mono: Nanos) -> Order:
         """An order that carries our tag but is not in our journal (a lost volume): it is ours."""
-        reason = Reason.ENTRY if report.side is Side.BUY else Reason.RECOVERY
         kind = OrderType.SL if report.order_type == OrderType.SL else OrderType.LIMIT
+        reason = Reason.STOP_LOSS if kind is OrderType.SL else Reason.RECOVERY
+        if report.side is Side.BUY:
+            reason = Reason.ENTRY
         command = PlaceOrder(
             report.tag,
             report.instrument,
@@ -225,10 +174,7 @@ class Account:
         order.order_id = report.order_id or order.order_id
         order.exchange_order_id = report.exchange_order_id or order.exchange_order_id
         order.message = report.message or order.message
-        if report.quantity:
-            order.quantity = report.quantity
-        if report.price and not order.amend_open:
-            order.price = report.price
+        self._hear_terms(order, report)
         fill = self._fill(order, report) if report.filled_quantity > order.filled else None
         word = word_of(report.status)
         if word is None:
@@ -237,10 +183,32 @@ class Account:
             word = Word.COMPLETE  # all of it is filled: the word only lags behind
         if word is Word.COMPLETE and order.filled < order.quantity:
             return Heard(fill, f"complete, but only {order.filled} of {order.quantity} filled")
+        if word is Word.CANCEL_FAILED:
+            order.amend_failed = True
         anomaly = self._move(order, word)
         return Heard(fill, anomaly) if fill or anomaly else _NOTHING
 
+    def named(self, report: OrderReport) -> OrderReport:
+        """The report with our tag, where its order carries none but its id is known to be ours."""
+        tag = self.by_id.get(report.order_id)
+        return report if tag is None else report._replace(tag=tag)
+
     # ---- inside --------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _hear_terms(order: Order, report: OrderReport) -> None:
+        """Take the broker's word on what the order is for. A row first read before our last modify is old."""
+        if report.status in _RESTS:
+            order.rests = True
+        if report.mono < order.amend_at:
+            return
+        before, asked = order.terms, order.asked
+        kind = OrderType.SL if report.order_type == OrderType.SL else OrderType.LIMIT
+        order.terms = terms = Terms(
+            kind, report.quantity or before.quantity, report.price or before.price, report.trigger_price
+        )
+        if asked is not None and (report.status in _SETTLED or terms == asked):
+            order.asked, order.amend_failed = None, report.status == "not modified"
 
     def _move(self, order: Order, word: Word) -> str:
         after = advance(order.state, word)
@@ -280,19 +248,22 @@ class Account:
             holding.cost -= cost
             gained = value - cost
             holding.realized += gained
+            if order.reason is Reason.STOP_LOSS:
+                self.stops.setdefault((command.instrument, holding.cycle), report.at)
         card = self._card[command.instrument]
         cost_of_fill = card.fill_charges(command.side, value, first_fill_of_order=first)
         charges = self.charged.step(cost_of_fill)  # whole paise that sum to the exact total
         self.charged = self.charged.plus(cost_of_fill)
-        against = value - command.decision.price * quantity
+        decision = order.decision
+        against = value - decision.price * quantity
         return RecordFill(
             at=report.at,
             instrument=command.instrument,
             side=command.side,
-            reason=command.reason,
+            reason=order.reason,
             quantity=quantity,
             value=value,
-            decision=command.decision,
+            decision=decision,
             slippage=against if command.side is Side.BUY else -against,
             charges=charges,
             realized_pnl_net=gained - charges,

@@ -36,6 +36,9 @@ class Decision(NamedTuple):
     probability: float
 
 
+NOT_DECIDED = Decision(0, 0, float("nan"), float("nan"), float("nan"), float("nan"))
+
+
 class Enter(NamedTuple):
     """Strategy wants to be long. A wish: only `risk.approve` makes an order of it."""
 
@@ -53,7 +56,11 @@ Intent: TypeAlias = Enter | Exit
 
 
 class PlaceOrder(NamedTuple):
-    """An order to send. `tag` is unique for ever; prices in paise, `trigger_price` 0 unless a stop-limit."""
+    """An order to send. `tag` is unique for ever; prices in paise, `trigger_price` 0 unless a stop-limit.
+
+    With `closes` (an entry's tag) it is no order of ours but a request to the broker: positions/exit for what
+    that entry holds, at market (price 0). The order that comes of it carries no tag: its id names it.
+    """
 
     tag: str
     instrument: InstrumentKey
@@ -65,10 +72,13 @@ class PlaceOrder(NamedTuple):
     product: str
     reason: Reason
     decision: Decision
+    closes: str = ""
 
 
 class ModifyOrder(NamedTuple):
-    """Change a live order. `quantity` is the order's total, not what is left (upstox §5.2)."""
+    """Change a live order. `quantity` is the order's total, not what is left (upstox §5.2). `reason` and
+    `decision` are those of whatever fills from now on: a stop that becomes an exit is an exit.
+    """
 
     tag: str
     order_id: str
@@ -77,6 +87,7 @@ class ModifyOrder(NamedTuple):
     price: Paise
     trigger_price: Paise
     reason: Reason
+    decision: Decision = NOT_DECIDED
 
 
 class CancelOrder(NamedTuple):

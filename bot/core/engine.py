@@ -1,16 +1,15 @@
 """The engine: one event in, commands out. Its `match` is the table of contents of the bot.
 
-It asks the others in order: desk (prices), forecast, strategy, risk, execution, reconcile. It knows no
-broker, no file, and no time but that of the event in hand.
+It asks the others in order: desk (prices), forecast, strategy, risk, execution, leaving; what the broker says
+is taken in by its other half, broker_words.py. It knows no broker, no file, and no time but that of the event
+in hand.
 """
 
 from collections.abc import Iterable
 
-from bot.core import execution, notices, risk, strategy
-from bot.core.account import Account
-from bot.core.charges import card_on
+from bot.core import execution, leaving, notices, risk, strategy
+from bot.core.broker_words import BrokerWords
 from bot.core.commands import (
-    AskSnapshot,
     CancelOrder,
     Command,
     Enter,
@@ -19,12 +18,10 @@ from bot.core.commands import (
     ModifyOrder,
     PlaceOrder,
     Reason,
-    RecordFill,
 )
 from bot.core.desk import Desk
 from bot.core.events import (
     AccessChanged,
-    Act,
     BrokerSnapshot,
     Event,
     FeedDown,
@@ -36,7 +33,6 @@ from bot.core.events import (
     OrderReport,
     OrderStreamDown,
     OrderStreamUp,
-    Outcome,
     Quote,
     SegmentStatus,
     SendOutcome,
@@ -44,51 +40,40 @@ from bot.core.events import (
     Tick,
 )
 from bot.core.forecast import Classifier, Forecast, Forecaster
-from bot.core.orders import State
-from bot.core.reconcile import reconcile
+from bot.core.leaving import Now
 from bot.core.rules import Contract, Rules
 from bot.core.session import Phase, Session
-from bot.core.units import SECOND, InstrumentKey, Nanos
+from bot.core.units import InstrumentKey, Nanos
 
 _OPEN_STATUS = "NORMAL_OPEN"
+_PRICES = (Tick, Quote, FrameSeen)
 
 
-class Engine:
+class Engine(BrokerWords):
     """State of one trading day. `run` numbers the day's incarnations: tags are never used twice."""
 
     def __init__(
         self, rules: Rules, session: Session, contracts: Iterable[Contract], classifier: Classifier, run: int
     ) -> None:
-        self.rules = rules
-        self.session = session
-        self.desks: dict[InstrumentKey, Desk] = {
+        desks: dict[InstrumentKey, Desk] = {
             contract.key: Desk(
                 contract, Forecaster(classifier, rules.strategy.rel_diff, rules.strategy.warmup_ticks)
             )
             for contract in contracts
         }
-        self.account = Account(
-            self.desks,
-            {key: card_on(session.day, desk.contract.exchange) for key, desk in self.desks.items()},
-        )
+        super().__init__(rules, session, desks)
         self.segments: dict[str, str] = {}  # the broker's last word on each segment
         self._shut: set[str] = set()  # those it says are not open
         self._strategy = rules.strategy
-        for key, desk in self.desks.items():
-            desk.holding = self.account.holdings[key]
         self.feed_up = False
-        self.stream_up = False
-        self.ready = False
         self.shut_out = False  # the broker wants another token, or another address
-        self.entries_stopped = ""  # why, "" when entries are allowed
         self.forecast: Forecast | None = None  # of the event just handled
         self.heartbeat_mono: Nanos = 0
-        self._snapshot_asked: Nanos = -60 * SECOND
         self._leave: Reason | None = None  # why everything must go, from now on; a state, not an event
-        self._leaving = False  # some desk has an exit under way
+        self._restless = False  # some order wants to be looked at on every event
+        self._carried_told = False
         self._phase = Phase.BEFORE  # as of the last tick…
         self._phase_holds: tuple[Nanos, Nanos] = (0, 0)  # …and from when to when it stays
-        self._tag_day = f"k{session.day:%y%m%d}"
         self._tag_run = f"{self._tag_day}r{run}n"
         self._tag_count = 0
 
@@ -138,27 +123,13 @@ class Engine:
                 self._operator(event, out)
         if event.at >= self.session.flatten_at and self._leave is None:
             self._leave = Reason.END_OF_DAY
+            self._ask_snapshot("flatten", event.mono, out)
         if self._leave is not None:
             for desk in self.desks.values():
-                self._exit(desk, self._leave, event.at, out)
-        if self.account.open or self._leaving:
+                self._exit(desk, self._leave, event.at)
+        if self._restless or not isinstance(event, _PRICES):
             self._work(event, out)
         return out
-
-    # ---- reading -------------------------------------------------------------------------------------
-
-    @property
-    def flat(self) -> bool:
-        """Nothing owned and nothing under way."""
-        return not self.account.open and not any(h.position for h in self.account.holdings.values())
-
-    def restored(self, mono: Nanos) -> None:
-        """The journal was replayed into the account: whatever was under way is in doubt now."""
-        self.account.doubt(mono)
-
-    def is_own(self, tag: str) -> bool:
-        """Does this tag carry our mark of today?"""
-        return tag.startswith(self._tag_day)
 
     # ---- one event each ------------------------------------------------------------------------------
 
@@ -189,8 +160,10 @@ class Engine:
             self._stop_entries("model_broken", out)  # NaN compares false: without this it would only go quiet
         holding = desk.holding
         long = holding.bought > holding.sold
-        if long and strategy.stopped(ltp, holding.entry_price, self.rules.risk.stop_loss):
-            self._exit(desk, Reason.STOP_LOSS, at, out)
+        if long and (
+            desk.stop_touched_mono or strategy.stopped(ltp, holding.entry_price, self.rules.risk.stop_loss)
+        ):
+            self._at_stop(desk, tick, out)
             return
         intent = strategy.want(key, forecast, self._strategy, long=long)
         if intent is not None:
@@ -203,7 +176,7 @@ class Engine:
     ) -> None:
         match intent:
             case Exit():
-                self._exit(desk, intent.reason, tick.at, out)
+                self._exit(desk, intent.reason, tick.at)
             case Enter():
                 standing = risk.Standing(
                     phase,
@@ -222,58 +195,24 @@ class Engine:
     def _heartbeat(self, event: Heartbeat, out: list[Command]) -> None:
         self.heartbeat_mono = event.mono
         self._check_loss(out)
-        in_doubt = any(desk.difference for desk in self.desks.values()) or not self.ready
-        if due := execution.snapshot_due(self.account, self._snapshot_asked, event.mono, in_doubt=in_doubt):
+        now, desks = self._now(event), self.desks.values()
+        in_doubt = not self.ready or (now.everything and not self.flat)
+        in_doubt = in_doubt or any(desk.difference or desk.holding.position < 0 for desk in desks)
+        due = execution.snapshot_due(
+            self.account, self._snapshot_asked, event.mono, in_doubt=in_doubt, stream_up=self.stream_up
+        )
+        if due is not None:
             self._ask_snapshot(due.why, event.mono, out)
-        overdue = [desk for desk in self.desks.values() if desk.exit_overdue(event.at)]
-        out.extend(notices.exit_unfilled(desk) for desk in overdue)
-
-    def _report(self, report: OrderReport, out: list[Command]) -> None:
-        if not self.is_own(report.tag):
-            self._another_hand(report, out)
-            return
-        if report.tag not in self.account.orders:
-            if report.instrument not in self.desks:
-                return
-            self.account.adopt(report, report.mono)
-        order = self.account.orders[report.tag]
-        was_open = not order.final
-        heard = self.account.heard(report)
-        if heard.fill is not None:
-            self._filled(heard.fill, report.mono, out)
-        if was_open and order.state is State.REJECTED:
-            out.append(notices.rejected(self.desks[order.command.instrument], order))
-        if heard.anomaly:
-            self._anomaly(f"{report.tag}: {heard.anomaly}", report.mono, out)
-
-    def _outcome(self, outcome: SendOutcome, out: list[Command]) -> None:
-        anomaly = self.account.answered(outcome)
-        if anomaly:
-            self._anomaly(anomaly, outcome.mono, out)
-        elif outcome.outcome is Outcome.UNKNOWN:
-            out.append(notices.outcome_unknown(outcome))
-            self._ask_snapshot("order_unknown", outcome.mono, out)
-        elif outcome.outcome is Outcome.REFUSED and outcome.act is Act.PLACE:
-            order = self.account.orders[outcome.tag]
-            out.append(notices.rejected(self.desks[order.command.instrument], order))
-        elif outcome.outcome is Outcome.REFUSED:
-            out.append(notices.amend_refused(outcome))
-            self._ask_snapshot("amend_refused", outcome.mono, out)
-
-    def _another_hand(self, report: OrderReport, out: list[Command]) -> None:
-        """The owner traded our instrument by hand. That quantity is not ours; today's entries are over."""
-        if report.instrument in self.desks and report.filled_quantity > 0:
-            self._stop_entries("operator_takeover", out)
-            self._ask_snapshot("operator_takeover", report.mono, out)
-
-    def _snapshot(self, snapshot: BrokerSnapshot, out: list[Command]) -> None:
-        found = reconcile(snapshot, self.account, self.desks, self.is_own)
-        for fill in found.fills:
-            self._filled(fill, snapshot.asked_mono, out)
-        out.extend(notices.anomaly(text) for text in found.anomalies)
-        out.extend(notices.adopted(tag) for tag in found.adopted)
-        out.extend(notices.mismatch(self.desks[key]) for key in found.mismatches)
-        self.ready = True
+        for desk in desks:
+            entry_price, stop_loss = desk.holding.entry_price, self.rules.risk.stop_loss
+            if entry_price and (
+                desk.stop_touched_mono or (desk.ltp and strategy.stopped(desk.ltp, entry_price, stop_loss))
+            ):
+                self._at_stop(desk, event, out)
+            out.extend(leaving.watch(desk, self.account, now))
+            if now.shut and not self._carried_told and leaving.sellable(desk) > 0:
+                out.append(notices.carried(desk))
+        self._carried_told = now.shut
 
     def _operator(self, event: Operator, out: list[Command]) -> None:
         self._stop_entries(event.reason, out)
@@ -282,16 +221,25 @@ class Engine:
 
     # ---- pieces --------------------------------------------------------------------------------------
 
-    def _exit(self, desk: Desk, reason: Reason, at: Nanos, out: list[Command]) -> None:
-        """Start leaving; `execution.work` does the rest. A reason once given stays for the whole exit."""
+    def _exit(self, desk: Desk, reason: Reason, at: Nanos) -> None:
+        """Start leaving; `leaving.work` does the rest. A reason once given stays for the whole exit."""
         if desk.exit_reason is not None:
             return
-        if execution.sellable(desk) <= 0 and not any(self.account.open_orders(desk.contract.key)):
+        if leaving.sellable(desk) <= 0 and not any(self.account.open_orders(desk.contract.key)):
             return
         desk.leave(reason, at)
-        self._leaving = True
-        if reason is Reason.STOP_LOSS:
+        self._restless = True
+
+    def _at_stop(self, desk: Desk, event: Tick | Heartbeat, out: list[Command]) -> None:
+        """The price fell to the stop. The one at the exchange sells; if it does not, we do."""
+        if desk.exit_reason is not None or leaving.sellable(desk) <= 0:
+            return
+        if not desk.stop_told:
+            desk.stop_told = True
             out.append(notices.stop_loss(desk))
+        self._restless = True
+        if leaving.at_stop(desk, self.account, event.mono):
+            self._exit(desk, Reason.STOP_LOSS, event.at)
 
     def _check_loss(self, out: list[Command]) -> None:
         """The day's loss limit ends entries and sells everything."""
@@ -300,38 +248,22 @@ class Engine:
             self._leave = Reason.RISK_EXIT
 
     def _work(self, event: Event, out: list[Command]) -> None:
+        now, self._restless = self._now(event), False
         for desk in self.desks.values():
-            made = execution.work(desk, self.account, self.rules, event.at, event.mono, self._next_tag)
-            for command in tuple(made):
+            for command in execution.work(desk, self.account, self.rules, now, self._next_tag):
+                if isinstance(command, PlaceOrder) and command.closes:
+                    out.append(notices.closing(desk))
                 self._send(command, event.mono, out)
-        self._leaving = any(desk.exit_reason is not None for desk in self.desks.values())
+            self._restless = self._restless or not leaving.at_rest(self.account, desk)
 
-    def _filled(self, fill: RecordFill, mono: Nanos, out: list[Command]) -> None:
-        out.append(fill)
-        desk = self.desks[fill.instrument]
-        desk.filled_mono = max(desk.filled_mono, mono)
-        desk.exit_tries = 0
-        if fill.position_after < 0:
-            out.append(notices.short(desk))
-            self._stop_entries("short", out)
+    def _now(self, event: Event) -> Now:
+        shut = event.at >= self.session.close_at
+        return Now(event.at, event.mono, self.known, self._leave is not None, shut)
 
     def _send(self, command: Command, mono: Nanos, out: list[Command]) -> None:
         if isinstance(command, PlaceOrder | ModifyOrder | CancelOrder):
             self.account.sent(command, mono)
         out.append(command)
-
-    def _ask_snapshot(self, why: str, mono: Nanos, out: list[Command]) -> None:
-        self._snapshot_asked = mono
-        out.append(AskSnapshot(why))
-
-    def _anomaly(self, text: str, mono: Nanos, out: list[Command]) -> None:
-        out.append(notices.anomaly(text))
-        self._ask_snapshot("anomaly", mono, out)
-
-    def _stop_entries(self, reason: str, out: list[Command]) -> None:
-        if not self.entries_stopped:
-            self.entries_stopped = reason
-            out.append(notices.entries_stopped(reason))
 
     def _peek_tag(self) -> str:
         while (tag := f"{self._tag_run}{self._tag_count + 1}") in self.account.orders:

@@ -1,9 +1,9 @@
 """What a human is told, in words: alert names are bounded, texts say what happened and what to do."""
 
-from bot.core.account import Order
-from bot.core.commands import Alert, Severity
+from bot.core.books import Order
+from bot.core.commands import Alert, RecordFill, Severity
 from bot.core.desk import Desk
-from bot.core.events import SendOutcome, Side
+from bot.core.events import OrderType, SendOutcome, Side
 from bot.core.units import rupees_text
 
 BY_HAND = "if it repeats, close it in the broker's app."
@@ -19,10 +19,19 @@ def stop_loss(desk: Desk) -> Alert:
     return Alert(Severity.PAGE, "StopLossTriggered", text)
 
 
+def stop_sold(desk: Desk, fill: RecordFill) -> Alert:
+    average = rupees_text(round(fill.value / fill.quantity))
+    text = f"{desk.name}: the stop at the exchange sold {fill.quantity} units at {average}."
+    return Alert(Severity.PAGE, "StopLossTriggered", text)
+
+
 def rejected(desk: Desk, order: Order) -> Alert:
     """The venue (or the call) refused. An entry is a pity, an exit is a page."""
     if order.command.side is Side.BUY:
         return Alert(Severity.WARN, "OrderRefused", f"{desk.name}: entry refused: {order.message}")
+    if order.command.order_type is OrderType.SL and not order.leaving:
+        text = f"{desk.name}: stop for {order.quantity} refused: {order.message}. Placing it anew, nearer."
+        return Alert(Severity.WARN, "StopRefused", text)
     text = f"{desk.name}: exit of {order.quantity} refused: {order.message}. Trying again; {BY_HAND}"
     return Alert(Severity.PAGE, "ExitRejected", text)
 
@@ -42,6 +51,36 @@ def exit_unfilled(desk: Desk) -> Alert:
     return Alert(Severity.PAGE, "ExitNotFilled", text)
 
 
+def unprotected(desk: Desk) -> Alert:
+    text = (
+        f"{desk.name}: no stop rests at the exchange for {desk.holding.position} units. Trying on, and the "
+        "bot's own stop sells while it runs and hears prices; else place a stop in the broker's app."
+    )
+    return Alert(Severity.PAGE, "PositionUnprotected", text)
+
+
+def stop_gone(desk: Desk, order: Order) -> Alert:
+    why = order.message or "no reason given"
+    text = f"{desk.name}: our stop was cancelled, not by us ({why}). Placing it anew."
+    return Alert(Severity.WARN, "StopGone", text)
+
+
+def closing(desk: Desk) -> Alert:
+    text = (
+        f"{desk.name}: our own SELLs came to nothing. Asking the broker to close "
+        f"{desk.holding.position} units at market; {BY_HAND}"
+    )
+    return Alert(Severity.PAGE, "ClosingByBroker", text)
+
+
+def carried(desk: Desk) -> Alert:
+    text = (
+        f"{desk.name}: CARRIED. {desk.holding.position} units are still held and the market is closed. "
+        "Decide by hand before the next open: nothing sells them until then."
+    )
+    return Alert(Severity.PAGE, "PositionCarried", text)
+
+
 def mismatch(desk: Desk) -> Alert:
     text = (
         f"{desk.name}: the account holds {desk.broker_position}, we know of {desk.holding.position}. "
@@ -51,7 +90,8 @@ def mismatch(desk: Desk) -> Alert:
 
 
 def short(desk: Desk) -> Alert:
-    text = f"{desk.name}: sold {-desk.holding.position} units more than were ours. Buy them back in the app."
+    units = -desk.holding.position
+    text = f"{desk.name}: sold {units} units more than were ours. Buying them back; {BY_HAND}"
     return Alert(Severity.PAGE, "PositionShort", text)
 
 

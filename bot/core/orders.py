@@ -10,7 +10,7 @@ An order's life, as far as we can know it:
 * FILLED, CANCELLED, REJECTED: the broker's final words. They stick: stream updates arrive in any order,
   and an older word after a final one is stale, not news.
 * REFUSED: the call itself was refused with a definite no, so no order should exist.
-* LOST: the book was asked often enough and does not know the tag.
+* LOST: the book was asked often enough and does not know the tag, whatever a call had answered.
 
 REFUSED and LOST are our conclusions, not the broker's, so a later word about the order revives it.
 
@@ -99,6 +99,7 @@ _TABLE: dict[State, dict[Word, State]] = {
         Word.CANCEL_FAILED: State.LIVE,
         Word.DOUBT: State.LIVE,  # the answer was lost, but the stream had told us
         Word.CANCEL_ASKED: State.CANCELLING,
+        Word.GIVEN_UP: State.LOST,  # taken, they said, and yet it never showed in the book
     },
     State.CANCELLING: _ENDS
     | {
@@ -107,6 +108,7 @@ _TABLE: dict[State, dict[Word, State]] = {
         Word.DOUBT: State.CANCELLING,
         Word.CANCEL_FAILED: State.LIVE,
         Word.CANCEL_ASKED: State.CANCELLING,  # asking again is harmless
+        Word.GIVEN_UP: State.LOST,
     },
     # Final words stick; what comes late is stale. A fill after a cancel is the exchange telling us second
     # what it did first: not an error.

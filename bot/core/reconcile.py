@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bot.core.account import Account
+from bot.core.books import Order
 from bot.core.commands import RecordFill
 from bot.core.desk import Desk
-from bot.core.events import BrokerSnapshot
+from bot.core.events import BrokerSnapshot, OrderReport, Side
 from bot.core.orders import State
 
 
@@ -18,8 +19,10 @@ class Findings(NamedTuple):
     """What a snapshot taught us."""
 
     fills: tuple[RecordFill, ...]
+    heard: tuple[Order, ...]  # orders of ours that were open before
     anomalies: tuple[str, ...]
     adopted: tuple[str, ...]  # tags
+    foreign: tuple[OrderReport, ...]  # rows of other hands with a fill that we had not heard of
     mismatches: tuple[str, ...]  # instruments whose position differs, confirmed by a second reading
 
 
@@ -28,16 +31,25 @@ def reconcile(
 ) -> Findings:
     """Bring the account up to the snapshot. `is_own` tells our tags from others'."""
     fills: list[RecordFill] = []
+    known: list[Order] = []
     anomalies: list[str] = []
     adopted: list[str] = []
+    foreign: list[OrderReport] = []
     seen: set[str] = set()
-    for row in snapshot.orders:
-        if not is_own(row.tag) or row.instrument not in desks:
+    for word in snapshot.orders:
+        row = account.named(word)
+        if row.instrument not in desks:
+            continue
+        if not is_own(row.tag):
+            if heard_foreign(desks[row.instrument], row):
+                foreign.append(row)
             continue
         seen.add(row.tag)
         if row.tag not in account.orders:
             account.adopt(row, snapshot.mono)
             adopted.append(row.tag)
+        if not account.orders[row.tag].final:
+            known.append(account.orders[row.tag])
         heard = account.heard(row)
         if heard.fill is not None:
             fills.append(heard.fill)
@@ -47,10 +59,19 @@ def reconcile(
         if tag in seen or order.asked_mono >= snapshot.asked_mono:
             continue
         order.missing += 1
-        if order.state is not State.UNKNOWN and order.missing > 1:
+        if order.state is not State.UNKNOWN and order.missing == 2:
             anomalies.append(f"{tag}: {order.state} with us, but not in the broker's book")
     mismatches = tuple(key for key, desk in desks.items() if _differs(key, desk, snapshot, account))
-    return Findings(tuple(fills), tuple(anomalies), tuple(adopted), mismatches)
+    return Findings(tuple(fills), tuple(known), tuple(anomalies), tuple(adopted), tuple(foreign), mismatches)
+
+
+def heard_foreign(desk: Desk, report: OrderReport) -> bool:
+    """Another hand's order in our instrument. True when it filled and we had not heard of that fill."""
+    if report.filled_quantity <= desk.others_filled.get(report.order_id, 0):
+        return False
+    desk.others_filled[report.order_id] = report.filled_quantity
+    desk.others_sold = desk.others_sold or report.side is Side.SELL
+    return True
 
 
 def _differs(key: str, desk: Desk, snapshot: BrokerSnapshot, account: Account) -> bool:
@@ -60,12 +81,12 @@ def _differs(key: str, desk: Desk, snapshot: BrokerSnapshot, account: Account) -
     theirs = sum(row.quantity for row in snapshot.positions if row.instrument == key)
     if desk.filled_mono > snapshot.asked_mono:
         return False
-    desk.broker_position = theirs
+    desk.broker_position, desk.read_mono = theirs, snapshot.asked_mono
     before, desk.difference = desk.difference, theirs - account.position(key)
     if desk.difference == 0:
         desk.mismatch = 0
         return False
-    if any(account.open_orders(key)) or before != desk.difference:
+    if before != desk.difference or any(not order.waits for order in account.open_orders(key)):
         return False
     news = desk.mismatch != desk.difference
     desk.mismatch = desk.difference

@@ -7,13 +7,15 @@ reason in docs/decisions.md; `guards=False` (a backtest without --guards) leaves
 from enum import StrEnum
 from typing import NamedTuple
 
+from bot.core import stops
 from bot.core.account import Account
-from bot.core.commands import PlaceOrder, Reason, Refused
+from bot.core.books import Terms
+from bot.core.commands import Decision, PlaceOrder, Reason, Refused
 from bot.core.desk import Desk
 from bot.core.events import OrderType, Side, Tick
 from bot.core.rules import Rules
 from bot.core.session import Phase
-from bot.core.units import SECOND, Nanos, Paise, Quantity
+from bot.core.units import SECOND, Nanos, Paise
 
 LAG_MAX: Nanos = 2 * SECOND  # an older tick shows prices, it causes no entry (hazards F4)
 
@@ -31,6 +33,7 @@ class Guard(StrEnum):
     ORDER_UNKNOWN = "order_unknown"
     MISMATCH = "mismatch"
     NO_QUOTE = "no_quote"
+    NO_STOP = "no_stop"  # at this premium no valid stop-limit exists
     SPREAD = "spread"
     PREMIUM_LOW = "premium_low"
     PREMIUM_HIGH = "premium_high"
@@ -80,22 +83,31 @@ def entry_order(
     )
 
 
-def exit_order(desk: Desk, rules: Rules, at: Nanos, quantity: Quantity, tag: str) -> PlaceOrder:
-    """A SELL for the exit under way. Never refused; `quantity` is what we own, sized by the caller."""
-    assert desk.exit_reason is not None, "an exit without a reason"
-    assert quantity > 0, quantity
-    decision = desk.exit_decision
+def leaving_order(
+    desk: Desk,
+    rules: Rules,
+    side: Side,
+    terms: Terms,
+    why: tuple[Reason, Decision],
+    tag: str,
+    closes: str = "",
+) -> PlaceOrder:
+    """An order that makes the position smaller, or stands ready to: a stop, an exit, the cover of a short.
+    Never refused; its quantity is what we own (or owe), sized by the caller.
+    """
+    assert terms.quantity > 0, terms
     return PlaceOrder(
         tag=tag,
         instrument=desk.contract.key,
-        side=Side.SELL,
-        order_type=OrderType.LIMIT,
-        quantity=quantity,
-        price=desk.exit_price(rules.orders.exit_ticks),
-        trigger_price=0,
+        side=side,
+        order_type=terms.order_type,
+        quantity=terms.quantity,
+        price=terms.price,
+        trigger_price=terms.trigger_price,
         product=rules.orders.product,
-        reason=desk.exit_reason,
-        decision=decision if decision is not None and decision.price else desk.decision(at, desk.ltp),
+        reason=why[0],
+        decision=why[1],
+        closes=closes,
     )
 
 
@@ -134,6 +146,8 @@ def _book(desk: Desk, rules: Rules) -> Guard | None:
         return Guard.NO_QUOTE
     if (desk.ask - desk.bid) * 20_000 > risk.spread_max_bps * (desk.ask + desk.bid):
         return Guard.SPREAD
+    if stops.prices(_entry_price(desk, rules), risk.stop_loss, desk.contract.tick) is None:
+        return Guard.NO_STOP
     if desk.ask < risk.premium_min:
         return Guard.PREMIUM_LOW
     if risk.premium_max is not None and desk.ask > risk.premium_max:

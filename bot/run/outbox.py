@@ -10,7 +10,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
-from bot.core.commands import Alert, AskSnapshot, CancelOrder, Command, ModifyOrder, PlaceOrder, RecordFill
+from bot.core.commands import (
+    Alert,
+    AskSnapshot,
+    CancelOrder,
+    Command,
+    ModifyOrder,
+    PlaceOrder,
+    Reason,
+    RecordFill,
+)
 from bot.core.events import (
     Act,
     BrokerSnapshot,
@@ -144,10 +153,11 @@ class Outbox:
         return True
 
 
-def _is_exit(command: Command) -> bool:
-    return isinstance(command, ModifyOrder | CancelOrder) or (
-        isinstance(command, PlaceOrder) and command.side is Side.SELL
-    )
+def _is_exit(command: OrderCommand) -> bool:
+    """Everything but an entry: a stop, an exit, the cover of a short, a change to any of them."""
+    if not isinstance(command, PlaceOrder):
+        return True
+    return command.side is Side.SELL or command.reason is not Reason.ENTRY
 
 
 def _heard(event: Event, commands: Sequence[Command]) -> list[Kept]:
@@ -159,5 +169,6 @@ def _heard(event: Event, commands: Sequence[Command]) -> list[Kept]:
     if isinstance(event, SendOutcome | Operator):
         return [event]
     if isinstance(event, BrokerSnapshot) and commands:
-        return [row for row in event.orders if row.tag]
+        # One without a tag may be what positions/exit made: its id tells (core/account.py).
+        return [row for row in event.orders if row.tag or row.filled_quantity]
     return []

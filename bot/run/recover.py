@@ -38,10 +38,11 @@ def replay(engine: Engine, kept: Iterable[object], mono: Nanos) -> Recovered:
             case SendOutcome():
                 account.answered(item)
             case OrderReport():
-                if engine.is_own(item.tag) and item.instrument in engine.desks:
-                    if item.tag not in account.orders:
-                        account.adopt(item, mono)
-                    account.heard(item)
+                report = account.named(item)
+                if engine.is_own(report.tag) and report.instrument in engine.desks:
+                    if report.tag not in account.orders:
+                        account.adopt(report, mono)
+                    account.heard(report)
             case RecordFill():
                 fills.append(item)
             case Operator(action=OperatorAction.STOP_ENTRIES) if item.reason != "journal_failed":

@@ -34,6 +34,7 @@ class FaultKind(StrEnum):
     BLOCKED = "blocked"  # …with 403 and the page of a proxy, which is HTML (§8.18)
     TOO_MANY = "too_many"  # …with 429
     WRONG_ADDRESS = "wrong_address"  # order calls end with 403 UDAPI1154
+    DOWN = "down"  # for `seconds` no call is done or answered: its connection breaks
 
 
 class Fault(NamedTuple):

@@ -19,6 +19,7 @@ from bot.twin.access import Stream
 from bot.twin.answers import Answer, Refused, success
 from bot.twin.calls import Call, Handler
 from bot.twin.control import Inject, control_routes
+from bot.twin.faults import FaultKind
 from bot.twin.floor import Floor
 from bot.twin.gate import CALL
 
@@ -115,6 +116,9 @@ def _route(
         await floor.sleep(there)
         try:
             now = floor.clock.now()
+            if floor.faults.rages(FaultKind.DOWN, now):
+                request.scope[CALL].lost = True
+                return Response()
             if guarded:
                 floor.faults.check(now, order=order)
             token = floor.access.check(request.headers.get("authorization", ""), now) if guarded else ""

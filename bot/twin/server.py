@@ -208,6 +208,10 @@ class Twin:
         """What answers REST calls; a simulated day puts its troubles around it."""
         return rest_app(self._floor, self._sockets.address, self.inject)
 
+    def stir(self) -> None:
+        """Something was asked of `exchange` past the wire (the owner's own hand): tell what comes of it."""
+        self._floor.stir()
+
     # ---- what goes on --------------------------------------------------------------------------------
 
     async def _play_market(self) -> None:

@@ -73,7 +73,8 @@ class UpstoxBroker:
         """One request, one SendOutcome. Raises only for a command that must not be sent: our bug."""
         match command:
             case PlaceOrder():
-                act, result = Act.PLACE, await self._rest.place(command)
+                place = self._rest.exit_positions if command.closes else self._rest.place
+                act, result = Act.PLACE, await place(command)
                 order_id = result.order_ids[0] if result.order_ids else ""
             case ModifyOrder():
                 act, result = Act.MODIFY, await self._rest.modify(command)

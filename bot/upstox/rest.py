@@ -131,13 +131,28 @@ class UpstoxRest:
         """DELETE /v3/order/cancel; the empty body is what the official client sends (upstox §5.2)."""
         return await self._order("DELETE", "/v3/order/cancel", wire.cancel_query(command), {}, urgent=True)
 
+    async def exit_positions(self, command: PlaceOrder) -> CallResult:
+        """POST /v2/order/positions/exit of one entry's tag, in one segment. Never without a tag: that would
+        close the owner's other trades (upstox §5.3). It is at the other host, and counts as an order.
+        """
+        query = wire.exit_query(command)
+        return await self._order("POST", "/v2/order/positions/exit", query, {}, urgent=True, host=self._reads)
+
     async def _order(
-        self, method: str, path: str, query: dict[str, str], body: wire.Json, *, urgent: bool
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str],
+        body: wire.Json,
+        *,
+        urgent: bool,
+        host: Line | None = None,
     ) -> CallResult:
         if not await self._orders.throttle.take(urgent=urgent, wait_max=None if urgent else ENTRY_WAITS):
             return CallResult(Outcome.REFUSED, (), "LOCAL_LIMIT", "not sent: our own order rate is used up")
         token = self._token()
-        result = order_result(await self._orders.exchange(method, path, token, query, orjson.dumps(body)))
+        line = host or self._orders
+        result = order_result(await line.exchange(method, path, token, query, orjson.dumps(body)))
         return result._replace(
             message=result.message.replace(token, "***")
         )  # a server may repeat what it got

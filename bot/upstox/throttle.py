@@ -20,8 +20,9 @@ class Limit(NamedTuple):
 
 # 5 a second; and 200 + 1800 in half an hour.
 ORDER_LIMITS = (Limit(SECOND // 5, 5, reserved=2), Limit(SECOND, 200, reserved=100))
-# 5 + 1800 in half an hour.
-READ_LIMITS = (Limit(SECOND, 5),)
+# 3 snapshots at once, then one a second: each of its two reads 3 + 1800 in half an hour, for each API counts
+# by itself.
+READ_LIMITS = (Limit(SECOND // 2, 6),)
 
 
 class Throttle:

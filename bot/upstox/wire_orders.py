@@ -11,7 +11,7 @@ import orjson
 
 from bot.core.commands import CancelOrder, ModifyOrder, PlaceOrder
 from bot.core.events import OrderReport, OrderType, PositionRow, Side
-from bot.core.units import InstrumentKey, Nanos, Paise, Quantity, paise, rupees
+from bot.core.units import InstrumentKey, Nanos, Paise, Quantity, paise, rupees, segment_of
 
 TAG_LENGTH_MAX = 40  # upstox §5.1; longer is UDAPI1119
 NUMBER_MAX = 1e12  # rupees or units; beyond it a number is damage, not data
@@ -81,6 +81,12 @@ def cancel_query(command: CancelOrder) -> dict[str, str]:
     """The query of DELETE /v3/order/cancel (upstox §5.2)."""
     assert command.order_id, "only an order the broker has named can be cancelled"
     return {"order_id": command.order_id}
+
+
+def exit_query(command: PlaceOrder) -> dict[str, str]:
+    """The query of POST /v2/order/positions/exit (upstox §5.3): whose position, and in which segment."""
+    assert command.closes, "positions/exit without a tag closes what is not ours"
+    return {"tag": command.closes, "segment": segment_of(command.instrument)}
 
 
 def _common(order_type: OrderType, quantity: Quantity, price: Paise, trigger_price: Paise) -> Json:

@@ -1,0 +1,162 @@
+"""The engine's other half: what the broker's words do to what we know, and what a human hears of it.
+
+Reports, answers and snapshots go into the account (money, positions) and onto the desk (stop, exit, other
+hands). It decides nothing about trading: what follows for orders is worked out in execution.py, leaving.py.
+"""
+
+from collections.abc import Mapping
+
+from bot.core import leaving, notices
+from bot.core.account import Account
+from bot.core.books import Order
+from bot.core.charges import card_on
+from bot.core.commands import AskSnapshot, Command, Reason, RecordFill
+from bot.core.desk import Desk
+from bot.core.events import Act, BrokerSnapshot, OrderReport, Outcome, SendOutcome, Side
+from bot.core.orders import State
+from bot.core.reconcile import heard_foreign, reconcile
+from bot.core.rules import Rules
+from bot.core.session import Session
+from bot.core.units import SECOND, InstrumentKey, Nanos
+
+
+class BrokerWords:
+    """What is known of the account, the orders, and whether it can be relied on."""
+
+    def __init__(self, rules: Rules, session: Session, desks: Mapping[InstrumentKey, Desk]) -> None:
+        self.rules = rules
+        self.session = session
+        self.desks = dict(desks)
+        self.account = Account(
+            desks, {key: card_on(session.day, desk.contract.exchange) for key, desk in desks.items()}
+        )
+        for key, desk in desks.items():
+            desk.holding = self.account.holdings[key]
+        self.stream_up = False
+        self.ready = False  # for entries: the book was read since the stream came up
+        self.known = False  # for leaving: it was read since the start, so what already rests there is known
+        self.entries_stopped = ""  # why, "" when entries are allowed
+        self._snapshot_asked: Nanos = -60 * SECOND
+        self._tag_day = f"k{session.day:%y%m%d}"
+
+    @property
+    def flat(self) -> bool:
+        """Nothing owned and nothing under way."""
+        return not self.account.open and not any(h.position for h in self.account.holdings.values())
+
+    @property
+    def holding(self) -> bool:
+        """Is something of ours still in the account? What another hand sold of it is not."""
+        return any(leaving.sellable(desk) > 0 for desk in self.desks.values())
+
+    def restored(self, mono: Nanos) -> None:
+        """The journal was replayed into the account: whatever was under way is in doubt now."""
+        self.account.doubt(mono)
+
+    def is_own(self, tag: str) -> bool:
+        """Does this tag carry our mark of today?"""
+        return tag.startswith(self._tag_day)
+
+    # ---- one kind of word each -----------------------------------------------------------------------
+
+    def _report(self, report: OrderReport, out: list[Command]) -> None:
+        report = self.account.named(report)
+        if report.instrument not in self.desks:
+            return
+        if not self.is_own(report.tag):
+            if heard_foreign(self.desks[report.instrument], report):
+                self._another_hand(report.mono, out)
+            return
+        if report.tag not in self.account.orders:
+            self.account.adopt(report, report.mono)
+        order = self.account.orders[report.tag]
+        was_open, rested = not order.final, order.rests
+        heard = self.account.heard(report)
+        if heard.fill is not None:
+            self._filled(heard.fill, report.mono, out)
+        if was_open:
+            triggered = rested and report.status == "open"
+            self._note(order, report.mono if triggered else 0, out)
+        if heard.anomaly:
+            self._anomaly(f"{report.tag}: {heard.anomaly}", report.mono, out)
+
+    def _outcome(self, outcome: SendOutcome, out: list[Command]) -> None:
+        order = self.account.orders.get(outcome.tag)
+        failing = order is not None and order.amend_failed
+        anomaly = self.account.answered(outcome)
+        if anomaly or order is None:
+            self._anomaly(anomaly, outcome.mono, out)
+        elif outcome.outcome is Outcome.UNKNOWN:
+            out.append(notices.outcome_unknown(outcome))
+            self._ask_snapshot("order_unknown", outcome.mono, out)
+        elif outcome.outcome is Outcome.REFUSED and outcome.act is Act.PLACE:
+            out.append(notices.rejected(self.desks[order.command.instrument], order))
+        elif outcome.outcome is Outcome.REFUSED:
+            if not failing:  # once, however long it lasts
+                out.append(notices.amend_refused(outcome))
+            self._ask_snapshot("amend_refused", outcome.mono, out)
+        elif order.command.closes:
+            self._ask_snapshot("closing", outcome.mono, out)  # its words carry no tag: some passed us by
+
+    def _snapshot(self, snapshot: BrokerSnapshot, out: list[Command]) -> None:
+        found = reconcile(snapshot, self.account, self.desks, self.is_own)
+        for fill in found.fills:
+            self._filled(fill, snapshot.asked_mono, out)
+        for order in found.heard:
+            self._note(order, 0, out)
+        if found.foreign:
+            self._stop_entries("operator_takeover", out)
+        out.extend(notices.anomaly(text) for text in found.anomalies)
+        out.extend(notices.adopted(tag) for tag in found.adopted)
+        out.extend(notices.mismatch(self.desks[key]) for key in found.mismatches)
+        self.ready = self.known = True
+
+    # ---- pieces --------------------------------------------------------------------------------------
+
+    def _note(self, order: Order, triggered_mono: Nanos, out: list[Command]) -> None:
+        """What a word about an order that was open means for the stop, and for a human."""
+        desk = self.desks[order.command.instrument]
+        stop = order.command.side is Side.SELL and not order.leaving
+        if order.state is State.REJECTED:
+            if stop:
+                desk.stop_refusals, desk.stop = desk.stop_refusals + 1, None
+            out.append(notices.rejected(desk, order))
+        elif stop and order.state is State.CANCELLED and not order.cancel_asked and order.rests:
+            out.append(notices.stop_gone(desk, order))
+        elif stop and order.rests:
+            desk.tries = 0
+            if triggered_mono and not desk.stop_touched_mono:
+                desk.stop_touched_mono = triggered_mono
+
+    def _filled(self, fill: RecordFill, mono: Nanos, out: list[Command]) -> None:
+        out.append(fill)
+        desk = self.desks[fill.instrument]
+        desk.filled_mono = max(desk.filled_mono, mono)
+        desk.tries = desk.next_mono = 0
+        if fill.side is Side.BUY:
+            desk.stop = None  # the average moved: so does the stop
+        elif fill.reason is Reason.STOP_LOSS and not desk.stop_told:
+            desk.stop_told = True
+            out.append(notices.stop_sold(desk, fill))
+        if fill.position_after < 0:
+            out.append(notices.short(desk))
+            self._stop_entries("short", out)
+            self._ask_snapshot("short", mono, out)
+
+    def _another_hand(self, mono: Nanos, out: list[Command]) -> None:
+        """The owner traded our instrument by hand. That quantity is not ours; today's entries are over."""
+        self._stop_entries("operator_takeover", out)
+        self._ask_snapshot("operator_takeover", mono, out)
+
+    def _ask_snapshot(self, why: str, mono: Nanos, out: list[Command]) -> None:
+        self._snapshot_asked = mono
+        out.append(AskSnapshot(why))
+
+    def _anomaly(self, text: str, mono: Nanos, out: list[Command]) -> None:
+        out.append(notices.anomaly(text))
+        self._ask_snapshot("anomaly", mono, out)
+
+    def _stop_entries(self, reason: str, out: list[Command]) -> None:
+        if not self.entries_stopped:
+            self.entries_stopped = reason
+            out.append(notices.entries_stopped(reason))
