@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from typing import Final, TypeAlias
 
 import orjson
@@ -270,13 +271,15 @@ class DirectDay:
                 case PlaceOrder() | ModifyOrder() | CancelOrder():
                     self._call(command)
                 case AskSnapshot():
-                    asked = self.now
-                    self._after(asked + READ, lambda asked=asked: self._take(self._snapshot(asked)))
+                    self._after(self.now + READ, partial(self._read, self.now))
                 case RecordFill():
                     self.fills.append(command)
                     self.fill_spreads.append(self._spread_lost(command))
                 case Alert():
                     self.alerts[command.name] += 1
+
+    def _read(self, asked: Nanos) -> None:
+        self._take(self._snapshot(asked))
 
     def _call(self, command: OrderCommand) -> None:
         """One order call: there, to the exchange, and back."""

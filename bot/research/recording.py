@@ -63,6 +63,9 @@ class RecordedDay:
         return "assumed" if self.assumed else "quoted"
 
 
+AS_RECORDED: Final = Assumptions()
+
+
 def lot_of(ticks: Iterable[Tick]) -> Quantity:
     """What all trades are multiples of; 0 when the file tells no sizes."""
     lot = 0
@@ -71,7 +74,7 @@ def lot_of(ticks: Iterable[Tick]) -> Quantity:
     return lot
 
 
-def load(path: Path, given: Assumptions = Assumptions()) -> tuple[RecordedDay, ...]:  # noqa: B008  frozen
+def load(path: Path, given: Assumptions = AS_RECORDED) -> tuple[RecordedDay, ...]:
     """The days of a file. Raises TickFileError, naming file and line, for what can't be read."""
     file = TickFile(path)
     ticks = list(file)
@@ -144,9 +147,7 @@ def _day(
     )
 
 
-def _contracts(
-    rows: Sequence[Tick], given: Assumptions
-) -> tuple[dict[InstrumentKey, Contract], list[str]]:
+def _contracts(rows: Sequence[Tick], given: Assumptions) -> tuple[dict[InstrumentKey, Contract], list[str]]:
     contracts: dict[InstrumentKey, Contract] = {}
     notes: list[str] = []
     for key in dict.fromkeys(tick.instrument for tick in rows):
@@ -176,7 +177,7 @@ def _clock_notes(rows: Sequence[Tick]) -> Iterable[str]:
     off = median(ages) / SECOND
     if abs(off) * SECOND > CLOCK_OFF:
         which = "behind" if off < 0 else "ahead of"
-        yield f"the recorder's clock was about {abs(off):.1f} s {which} the exchange's: its own times are used"
+        yield f"the recorder's clock was about {abs(off):.1f} s {which} the exchange's; its times are used"
     back = sum(0 < b.ltt < a.ltt for a, b in pairwise(rows))
     if back:
         yield f"{back} rows carry an older last trade than the row before: kept, a price is a price"
