@@ -81,7 +81,8 @@ def run_backtest(options: BacktestOptions, console: Console) -> int:
         options.trace.unlink(missing_ok=True)
     with _bar(console) as bar:
         watch = _Bar(bar, options.files)
-        days = (_on_many if options.jobs > 1 and len(options.files) > 1 else _here)(options, settings, watch)
+        many = options.jobs > 1 and len(options.files) > 1
+        days = _on_many(options, watch) if many else _here(options, settings, watch)
     result = _figures(options, days)
     text = orjson.dumps(result, option=orjson.OPT_INDENT_2).decode() + "\n"
     if options.json is not None:
@@ -189,7 +190,7 @@ def _here(options: BacktestOptions, settings: Settings, watch: "_Bar") -> list[l
     return found
 
 
-def _on_many(options: BacktestOptions, settings: Settings, watch: "_Bar") -> list[list[DayOf]]:
+def _on_many(options: BacktestOptions, watch: "_Bar") -> list[list[DayOf]]:
     """Each file in a process of its own choosing; results in the order of the files."""
     context = multiprocessing.get_context("spawn")  # a fork would copy the runtime's threads in any state
     counts = context.Array("d", 2 * len(options.files))

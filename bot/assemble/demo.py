@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bot.assemble.day import DayResult, Plan, trade
-from bot.assemble.market import DemoRefused, recorded_market, synthetic_market
+from bot.assemble.market import DemoMarket, DemoRefused, recorded_market, synthetic_market
 from bot.assemble.summary import print_summary
 from bot.core.commands import Alert
 from bot.core.events import FeedDown, Heartbeat, Tick
@@ -48,11 +48,13 @@ class DemoOptions(NamedTuple):
     picture: bool
 
 
-def run_demo(options: DemoOptions, console: Console) -> int:
-    """Run the day, print its summary, return its exit code. Raises DemoRefused for what must be mended."""
-    market = (
-        recorded_market(options.files) if options.files else synthetic_market(options.seed, calm=options.calm)
-    )
+def run_demo(options: DemoOptions, console: Console, market: DemoMarket | None = None) -> int:
+    """Run the day, print its summary, return its exit code. Raises DemoRefused for what must be mended.
+    `market`: another than the options name (a shorter day).
+    """
+    if market is None:
+        files, seed = options.files, options.seed
+        market = recorded_market(files) if files else synthetic_market(seed, calm=options.calm)
     folder = _fresh_folder(options.out / market.name)
     # The live default of 20 entries is used up within minutes; the demo shows a day, an entry a minute.
     rules = Rules(risk=RiskRules(entries_per_day=ENTRIES_PER_DAY, entries_per_minute=1))

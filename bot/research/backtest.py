@@ -11,7 +11,7 @@ from datetime import date
 from random import Random
 from typing import Final, NamedTuple
 
-from bot.core.charges import RATE_CARDS
+from bot.core.charges import RATE_CARDS, card_on
 from bot.core.commands import Command, PlaceOrder, Refused
 from bot.core.engine import Engine
 from bot.core.events import Tick
@@ -64,7 +64,7 @@ class Series:
 
 
 class Arm(NamedTuple):
-    """One way to enter. Rupees. `per_trade` are the net results of its trades (of its runs' means: random)."""
+    """One way to enter. Rupees. `per_trade`: the net results of its trades (random: its runs' means)."""
 
     name: str
     trades: float
@@ -132,7 +132,10 @@ def trade_day(
     began = time.perf_counter()
     day.run(recorded.ticks, progress=progress)
     seconds = time.perf_counter() - began
-    return _outcome(recorded, settings, day, seconds, notes)
+    return replace(
+        _outcome(recorded, settings, day, seconds, notes),
+        card_since=card_on(charges_day, recorded.contracts[0].exchange).since,
+    )
 
 
 def _made(recorded: RecordedDay, settings: Settings, charges_day: date, watcher: Watcher | None) -> DirectDay:

@@ -123,6 +123,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     in_sample: bool | None = None  # None: no model
     trips: tuple[Trip, ...] = ()
+    card_since: date | None = None  # the rate card in force
     session_seconds: float = 0.0  # from the first tick used to the last
 
 
