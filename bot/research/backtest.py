@@ -11,7 +11,7 @@ from datetime import date
 from random import Random
 from typing import Final, NamedTuple
 
-from bot.core.charges import RATE_CARDS, card_on
+from bot.core.charges import card_on, first_card_day
 from bot.core.commands import Command, PlaceOrder, Refused
 from bot.core.engine import Engine
 from bot.core.events import Tick
@@ -19,7 +19,8 @@ from bot.core.forecast import Classifier, Forecast
 from bot.core.rules import Rules
 from bot.core.session import Session
 from bot.core.units import Nanos, Paise
-from bot.research.direct_day import DirectDay, MarketEvent, lazy
+from bot.research.direct_day import DirectDay, MarketEvent
+from bot.research.lazy import lazy
 from bot.research.outcome import Outcome, charges_in_rupees, trips_of
 from bot.research.recording import RecordedDay
 
@@ -111,7 +112,7 @@ class Watcher:
 
 def charges_day_of(day: date, exchange: str) -> date:
     """`day`, or that of the exchange's first known card for older recordings (which a note then says)."""
-    return max(day, min(card.since for card in RATE_CARDS if card.exchange == exchange))
+    return max(day, first_card_day(exchange))
 
 
 def trade_day(

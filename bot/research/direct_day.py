@@ -15,8 +15,8 @@ from datetime import date
 from functools import partial
 from typing import Final, TypeAlias
 
-import orjson
-
+from bot.core.account import Account
+from bot.core.charges import card_on, first_card_day
 from bot.core.commands import (
     Alert,
     AskSnapshot,
@@ -34,9 +34,7 @@ from bot.core.events import (
     Event,
     FeedUp,
     Heartbeat,
-    OrderReport,
     OrderStreamUp,
-    OrderType,
     Outcome,
     PositionRow,
     Quote,
@@ -44,15 +42,15 @@ from bot.core.events import (
     Side,
     Tick,
 )
-from bot.core.forecast import Classifier, Window
+from bot.core.forecast import Classifier
 from bot.core.rules import Contract, Rules
 from bot.core.session import Session
 from bot.core.units import SECOND, InstrumentKey, Nanos, Paise
+from bot.research.direct_words import report_of, request_of, words_of
 from bot.run.ports import OrderCommand
 from bot.sim.exchange import SimExchange
-from bot.sim.orders import ExchangeRules, OrderRequest, OrderRow, SimReply
+from bot.sim.orders import ExchangeRules, SimReply
 from bot.sim.pace import ORDER_SECONDS, Pace, exchange_randomness
-from bot.upstox import wire_orders as wire
 
 READ: Final[Nanos] = SECOND // 40  # a reading of the book takes about that
 NEVER: Final[Nanos] = 1 << 62
@@ -65,21 +63,6 @@ Watch: TypeAlias = Callable[[MarketEvent, Engine, Sequence[Command]], None]
 NextEntry: TypeAlias = Callable[[int], int]  # while flat: the index of the next event worth hearing
 
 
-def lazy(classifier: Classifier) -> Classifier:
-    """Ask the model only where the entry rule may hold: its other conditions stand in the window's last row
-    (velocity < 0 ∧ rel_diff < 0, core/strategy.py). Elsewhere the answer is 0, which decides nothing.
-    """
-
-    def classify(window: Window) -> float:
-        item = window.item
-        if item(_VELOCITY) < 0.0 and item(_REL_DIFF) < 0.0:
-            return classifier(window)
-        return 0.0
-
-    return classify
-
-
-_VELOCITY, _REL_DIFF = 9 * 3 + 1, 9 * 3 + 2  # flat positions in a window of 10 × 3
 _ACTS: Final = {PlaceOrder: Act.PLACE, ModifyOrder: Act.MODIFY, CancelOrder: Act.CANCEL}
 
 
@@ -102,10 +85,12 @@ class DirectDay:
         watch: Watch | None = None,
     ) -> None:
         self.session = session
-        # A session's day chooses the rate card (and the tags' mark); its instants are what time is told by.
-        self.engine = Engine(
-            rules, replace(session, day=charges_day or session.day), contracts, classifier, 1
-        )
+        # The engine takes the card of its session's day (and marks its tags with it). An older day than the
+        # first card borrows that one's name; the instants are what time is told by.
+        known = max(session.day, *(first_card_day(contract.exchange) for contract in contracts))
+        self.engine = Engine(rules, replace(session, day=known), contracts, classifier, 1)
+        if charges_day is not None and charges_day != known:
+            self._charge_by(charges_day)
         by_key: Mapping[InstrumentKey, Contract] = {contract.key: contract for contract in contracts}
         span = session.open_at, session.close_at
         self.exchange = SimExchange(by_key, exchange_randomness(seed), exchange_rules, *span)
@@ -162,6 +147,14 @@ class DirectDay:
             if progress is not None and index % _PROGRESS_TICKS == 0:
                 progress(_PROGRESS_TICKS)
         self._end()
+
+    def _charge_by(self, day: date) -> None:
+        """Another day's card, and nothing else of that day."""
+        desks = self.engine.desks
+        cards = {key: card_on(day, desk.contract.exchange) for key, desk in desks.items()}
+        self.engine.account = Account(desks, cards)
+        for key, desk in desks.items():
+            desk.holding = self.engine.account.holdings[key]
 
     # ---- time ----------------------------------------------------------------------------------------
 
@@ -284,7 +277,7 @@ class DirectDay:
     def _call(self, command: OrderCommand) -> None:
         """One order call: there, to the exchange, and back."""
         self._wake()
-        pace = self._pace(_words(command))
+        pace = self._pace(words_of(command))
         there, back = (round(pace.uniform(*way) * SECOND) for way in ORDER_SECONDS)
 
         def arrive() -> None:
@@ -302,7 +295,7 @@ class DirectDay:
     def _ask(self, command: OrderCommand) -> SimReply:
         match command:
             case PlaceOrder():
-                reply = self.exchange.place(self.now, _request(command))
+                reply = self.exchange.place(self.now, request_of(command))
                 self._order_ids[command.tag] = reply.order_id
                 return reply
             case ModifyOrder():
@@ -351,54 +344,3 @@ class DirectDay:
             for key, desk in self.engine.desks.items()
             if (holding := holdings[key]).position > 0
         )
-
-
-def report_of(row: OrderRow, at: Nanos) -> OrderReport:
-    """The exchange's word as the engine hears it."""
-    return OrderReport(
-        at=at,
-        mono=at,
-        tag=row.tag,
-        order_id=row.order_id,
-        exchange_order_id=row.exchange_order_id,
-        instrument=row.instrument,
-        side=Side(row.side),
-        order_type=row.order_type,
-        status=row.status,
-        quantity=row.quantity,
-        filled_quantity=row.filled_quantity,
-        filled_value=row.filled_value,
-        price=row.price,
-        trigger_price=row.trigger_price,
-        message=row.status_message,
-        exchange_time="",
-    )
-
-
-def _request(command: PlaceOrder) -> OrderRequest:
-    protection = wire.PROTECTION_AUTOMATIC if command.order_type is OrderType.MARKET else 0
-    return OrderRequest(
-        instrument=command.instrument,
-        side=command.side.value,
-        order_type=command.order_type.value,
-        product=command.product,
-        validity="DAY",
-        quantity=command.quantity,
-        price=command.price,
-        trigger_price=command.trigger_price,
-        tag=command.tag,
-        market_protection=protection,
-    )
-
-
-def _words(command: OrderCommand) -> bytes:
-    """What the call would say over HTTP: how long it takes is drawn by that."""
-    match command:
-        case PlaceOrder():
-            if not command.instrument.startswith(("NSE_FO|", "BSE_FO|")):  # nothing the broker would take
-                return repr(command).encode()
-            return b"POST /v3/order/place? " + orjson.dumps(wire.place_body(command))
-        case ModifyOrder():
-            return b"PUT /v3/order/modify? " + orjson.dumps(wire.modify_body(command))
-        case CancelOrder():
-            return b"DELETE /v3/order/cancel?order_id=%s {}" % command.order_id.encode()
