@@ -158,6 +158,27 @@ def backtest(
 
 
 @app.command()
+def replay(
+    tape: Annotated[Path, typer.Argument(help="A day's tape-….ktape.gz.")],
+    *,
+    model: Annotated[Path | None, typer.Option(help="The day's classifier; the one that came along.")] = None,
+) -> None:
+    """Run a taped day through the same engine again: the same decisions, or the differences.
+
+    Exit codes: 0 identical · 1 different.
+    """
+    from bot.assemble.backtest_options import MODEL
+    from bot.assemble.replay import run_replay
+    from bot.storage.model import ModelRefused
+    from bot.storage.tape import TapeRefused
+
+    try:
+        raise typer.Exit(run_replay(tape, model or MODEL, Console()))
+    except (TapeRefused, ModelRefused) as refused:
+        refuse([str(refused)])
+
+
+@app.command()
 def train(
     files: Annotated[list[Path], typer.Argument(help="Recorded ticks: CSV or Upstox V3 JSON, plain or .gz.")],
     *,

@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import orjson
 
 from bot.assemble.books import Books, compare
+from bot.assemble.day_tape import DayTape, certificate_path
 from bot.assemble.view import DayView
 from bot.core.commands import PlaceOrder, RecordFill
 from bot.core.engine import Engine
 from bot.core.rules import Contract, Rules
 from bot.core.session import Session
 from bot.run.day import DayParts, run_day
-from bot.run.inbox import Inbox
 from bot.run.outbox import Outbox
 from bot.run.ports import Clock, Observer
 from bot.run.recover import replay
@@ -30,6 +30,7 @@ from bot.storage import records
 from bot.storage.archive import Archive, ArchiveFailed, ArchiveRefused, Stored
 from bot.storage.journal import JournalFailed, JournalRefused, SqliteJournal, journal_path
 from bot.storage.model import LoadedModel
+from bot.storage.tape import TapeRefused, tape_path, tapes_of
 from bot.storage.trades import DaySummary, TradeRow, TradesCsv, TradesFailed, rows_of, summary, trades_path
 from bot.telemetry.buckets import TimedClassifier
 from bot.telemetry.catalogue import LOOP_LAG
@@ -41,7 +42,6 @@ from bot.upstox.auth import Token
 from bot.upstox.broker import UpstoxBroker
 from bot.upstox.feed import MarketFeed
 from bot.upstox.rest import Hosts, UpstoxRest
-from bot.upstox.wire_market import MarketDecoder
 
 EXIT_DONE = 0
 EXIT_UNRECONCILED = 4
@@ -129,6 +129,7 @@ class _Day:
         ]
         self._csv = TradesCsv(trades_path(plan.data_folder, plan.session.day))
         self._view: DayView | None = None
+        self._tape: DayTape | None = None
         self._rows: list[TradeRow] = []  # the day's fills, the journal's and this run's
 
     async def trade(self, stop: asyncio.Event) -> DayResult:
@@ -156,10 +157,23 @@ class _Day:
             orders=recovered.orders,
             under_way=recovered.under_way,
         )
-        inbox = Inbox()
+        tape = self._tape = DayTape(tape_path(plan.data_folder, plan.session.day, run))
+        tape.begin(
+            clock.now(),
+            clock.monotonic(),
+            session=plan.session,
+            contracts=plan.contracts,
+            rules=plan.rules,
+            run=run,
+            model=self._model,
+            no_entries=plan.no_entries,
+            kept=self._kept,
+            facts=plan.public_settings,
+        )
+        inbox = tape.inbox
         rest = UpstoxRest(clock, plan.token, plan.hosts, algo_name=plan.algo_name)
         jitter = random.Random(plan.jitter_seed).random  # noqa: S311 - spreads reconnects, no secret
-        decoder = MarketDecoder([contract.key for contract in plan.contracts])
+        decoder = tape.decoder([contract.key for contract in plan.contracts])
         feed = MarketFeed(
             clock, inbox.put, rest.authorize_market, decoder, decoder.instruments, jitter=jitter
         )
@@ -173,6 +187,7 @@ class _Day:
         observers: list[Observer] = [
             MetricsObserver(metrics),
             LogObserver(plan.logs.log, verbose=plan.verbose),
+            tape,
             *plan.observers,
         ]
         stepper = Stepper(engine, observers, outbox.put, self._observer_failed)
@@ -186,6 +201,7 @@ class _Day:
             over = not stop.is_set() or clock.now() >= plan.session.flatten_at
             return await self._close(engine, broker, feed, over=over)
         finally:
+            tape.writer.close()
             if ops is not None:
                 await ops.stop()
             await rest.aclose()
@@ -210,6 +226,7 @@ class _Day:
         if day.holding or engine.account.open:
             code = EXIT_HOLDING
         await self._last_writes(self._write_settings, "settings")
+        await self._last_writes(self._certify, "tape")
         reconnects = sum(feed.lost_total.values())
         result = DayResult(code, day, fills, books, _day_files(plan), (), "", reconnects)
         plan.logs.log.info("day_over", exit_code=code, trades=day.trades, net_paise=day.net, final=over)
@@ -224,6 +241,19 @@ class _Day:
     def _write_settings(self) -> None:
         path = settings_path(self._plan)
         path.write_bytes(orjson.dumps(self._plan.public_settings, option=orjson.OPT_INDENT_2))
+
+    def _certify(self) -> None:
+        """The day again from its tape: the same decisions, or a word about it. Changes nothing of the day."""
+        assert self._tape is not None
+        try:
+            folder, day = self._plan.data_folder, self._plan.session.day
+            found = self._tape.certify(folder, day, self._plan.model.classifier)
+        except TapeRefused as refused:
+            self._plan.logs.log.error("tape_not_replayed", problem=str(refused))  # noqa: TRY400 - words
+            return
+        for one in found:
+            log = self._plan.logs.log.info if one.identical else self._plan.logs.log.error
+            log("tape_replayed", tape=one.tape, identical=one.identical, differences=one.differences[:3])
 
     async def _last_writes(self, work: Callable[[], Any], what: str) -> None:
         """A disk that fails now must not keep the rest of the day from being closed."""
@@ -284,7 +314,9 @@ def settings_path(plan: Plan) -> Path:
 def _day_files(plan: Plan) -> tuple[Path, ...]:
     day = plan.session.day
     folder = plan.data_folder
-    return (trades_path(folder, day), journal_path(folder, day), settings_path(plan))
+    certificate = certificate_path(folder, day)
+    evidence = (*tapes_of(folder, day), *([certificate] if certificate.exists() else []))
+    return (trades_path(folder, day), journal_path(folder, day), settings_path(plan), *evidence)
 
 
 async def _archive(plan: Plan, files: tuple[Path, ...]) -> tuple[tuple[Stored, ...], str]:

@@ -1,4 +1,4 @@
-"""The classifier asked only where its answer can matter. Knows the window's layout and the entry rule's shape."""
+"""The classifier asked only where its answer can matter. Knows the window's layout and the entry rule."""
 
 from typing import Final
 
