@@ -179,6 +179,26 @@ def replay(
 
 
 @app.command()
+def report(
+    what: Annotated[str, typer.Argument(help="A day 2026-09-16, a week 2026-W38, or a folder of days.")],
+    *,
+    archive: Annotated[Path, typer.Option(help="The archive's root, for a day or a week.")] = Path("archive"),
+    out: Annotated[
+        Path | None, typer.Option(help="The HTML file; beside the day's files unless given.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="The day's classifier; the one that came along.")] = None,
+) -> None:
+    """Draw traded days from the archive: one HTML file that needs no network, a table first for several."""
+    from bot.assemble.backtest_options import MODEL
+    from bot.assemble.day_pages import ReportRefused, run_report
+
+    try:
+        raise typer.Exit(run_report(what, archive, out, model or MODEL, Console()))
+    except ReportRefused as refused:
+        refuse(refused.problems)
+
+
+@app.command()
 def train(
     files: Annotated[list[Path], typer.Argument(help="Recorded ticks: CSV or Upstox V3 JSON, plain or .gz.")],
     *,

@@ -57,9 +57,16 @@ def test_a_day_runs_again_from_its_tape_to_the_very_decisions(tmp_path: Path) ->
     assert all(one["decisions_sha256"] == one["replayed_sha256"] for one in written)
 
 
-def test_another_model_decides_otherwise_and_the_differences_are_named(tmp_path: Path) -> None:
-    ShortDay(tmp_path).run()
-    (tape,) = tapes_of(tmp_path / "data", DAY)
+@pytest.fixture(scope="module")
+def eager_tape(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("eager")
+    ShortDay(folder).run()
+    (tape,) = tapes_of(folder / "data", DAY)
+    return tape
+
+
+def test_another_model_decides_otherwise_and_the_differences_are_named(eager_tape: Path) -> None:
+    tape = eager_tape
     found = certify(tape, lambda _: 0.1)
     assert not found.identical
     assert found.decisions_sha256 != found.replayed_sha256
@@ -67,14 +74,12 @@ def test_another_model_decides_otherwise_and_the_differences_are_named(tmp_path:
     assert "Tick: then" in found.differences[0]
 
 
-def test_bot_replay_says_identical_or_what_differs_by_its_exit_code(tmp_path: Path) -> None:
+def test_bot_replay_says_identical_or_what_differs_by_its_exit_code(tmp_path: Path, eager_tape: Path) -> None:
     ShortDay(tmp_path / "true", eager=False).run()
     (tape,) = tapes_of(tmp_path / "true" / "data", DAY)
     done = CliRunner().invoke(app, ["replay", str(tape), "--model", str(MODEL)])
     assert (done.exit_code, "identical" in done.output) == (0, True), done.output
-    ShortDay(tmp_path / "eager").run()
-    (tape,) = tapes_of(tmp_path / "eager" / "data", DAY)
-    done = CliRunner().invoke(app, ["replay", str(tape), "--model", str(MODEL)])
+    done = CliRunner().invoke(app, ["replay", str(eager_tape), "--model", str(MODEL)])
     assert (done.exit_code, "different" in done.output) == (1, True), done.output
     done = CliRunner().invoke(app, ["replay", str(MODEL)])
     assert done.exit_code == 2

@@ -251,6 +251,8 @@ class _Day:
         except TapeRefused as refused:
             self._plan.logs.log.error("tape_not_replayed", problem=str(refused))  # noqa: TRY400 - words
             return
+        if problem := self._tape.writer.problem:
+            self._plan.logs.log.error("tape_failed", problem=problem)
         for one in found:
             log = self._plan.logs.log.info if one.identical else self._plan.logs.log.error
             log("tape_replayed", tape=one.tape, identical=one.identical, differences=one.differences[:3])

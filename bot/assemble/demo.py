@@ -19,6 +19,7 @@ from bot.core.commands import Alert
 from bot.core.events import FeedDown, Heartbeat, Tick
 from bot.core.rules import RiskRules, Rules
 from bot.core.units import SECOND, Nanos, ist
+from bot.research.day_report import Line, TradedDay, write_days
 from bot.research.picture import DayRecorder, draw_day
 from bot.run.lockstep import LockstepClock, LockstepLoop
 from bot.run.ports import Observer, Turn
@@ -124,8 +125,30 @@ def run_demo(options: DemoOptions, console: Console, market: DemoMarket | None =
         picture = folder / "day.png"
         with console.status("drawing the day"):
             draw_day(picture, market.title, market.session.day, recorder, result.fills)
+            _write_page(folder / "day.html", market, recorder, result)
     print_summary(console, result, market, picture)
     return result.exit_code
+
+
+def _write_page(path: Path, market: DemoMarket, recorder: DayRecorder, result: DayResult) -> None:
+    """The same day as a page (what `bot report` makes of the archive)."""
+    lines = {key: Line(*series) for key, series in recorder.ticks.items()}
+    exchanges = {contract.key: contract.exchange for contract in market.contracts}
+    day = TradedDay(
+        market.session.day,
+        market.title,
+        result.fills,
+        lines,
+        [("books", _books(result))],
+        exchanges=exchanges,
+    )
+    write_days(path, market.title, [day])
+
+
+def _books(result: DayResult) -> str:
+    if result.books is None:
+        return "the broker's trade list could not be read"
+    return "agree with the broker's trade list" if result.books.reconciled else "DIFFER from the broker's"
 
 
 class _Progress:

@@ -70,6 +70,7 @@ class DayPage:
     trips: list[tuple[str, ...]] = field(default_factory=list)
     facts: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    notes_title: str = "What is wrong with the data, and what was done about it"
     banner: str = ""
 
 
@@ -178,9 +179,7 @@ def _facts(day: DayPage) -> str:
         f'<tr><td>{escape(name)}</td><td class="left">{escape(value)}</td></tr>' for name, value in day.facts
     )
     notes = "".join(f"<li>{escape(note)}</li>" for note in day.notes)
-    notes = (
-        f"<h3>What is wrong with the data, and what was done about it</h3><ul>{notes}</ul>" if notes else ""
-    )
+    notes = f"<h3>{escape(day.notes_title)}</h3><ul>{notes}</ul>" if notes else ""
     return f"<h3>So that nobody is fooled</h3><table>{rows}</table>{notes}"
 
 

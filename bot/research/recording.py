@@ -19,7 +19,9 @@ from bot.core.forecast import GAP_NANOS
 from bot.core.rules import Contract
 from bot.core.session import Session
 from bot.core.units import SECOND, InstrumentKey, Nanos, Quantity, ist, rupees, segment_of
-from bot.storage.ticks import TickFile
+from bot.research.taped import Taped, is_tape, read_taped
+from bot.storage.tape import TapeRefused
+from bot.storage.ticks import TickFile, TickFileError
 from bot.twin.market_source import with_spread
 
 LOT_SAMPLE: Final = 2_000  # ticks from which a recording's lot is read: the greatest common divisor of trades
@@ -76,8 +78,7 @@ def lot_of(ticks: Iterable[Tick]) -> Quantity:
 
 def load(path: Path, given: Assumptions = AS_RECORDED) -> tuple[RecordedDay, ...]:
     """The days of a file. Raises TickFileError, naming file and line, for what can't be read."""
-    file = TickFile(path)
-    ticks = list(file)
+    ticks, duplicates, taped = _read(path)
     content = _sha256(path)
     back = sum(later.at < earlier.at for earlier, later in pairwise(ticks))
     if back:
@@ -86,14 +87,29 @@ def load(path: Path, given: Assumptions = AS_RECORDED) -> tuple[RecordedDay, ...
     found = []
     for day, rows in days:
         contracts, notes = _contracts(rows, given)
+        if taped is not None and given == AS_RECORDED:  # a tape knows what was traded
+            contracts, notes = {contract.key: contract for contract in taped.contracts}, []
+        if taped is not None and taped.facts.get("synthetic"):
+            notes.append(f"SYNTHETIC: {taped.facts}")
         if back:
             notes.append(f"{back} rows were out of order of time: sorted")
-        if file.duplicates:
-            notes.append(f"{file.duplicates} rows repeat the one before, byte for byte: dropped")
+        if duplicates:
+            notes.append(f"{duplicates} rows repeat the one before, byte for byte: dropped")
         if len(days) > 1:
             notes.append(f"the file holds {len(days)} days: each is a day of its own, from a fresh filter")
-        found.append(_day(path, content, day, rows, contracts, file.duplicates, notes))
+        found.append(_day(path, content, day, rows, contracts, duplicates, notes))
     return tuple(found)
+
+
+def _read(path: Path) -> tuple[list[Tick], int, Taped | None]:
+    if is_tape(path):
+        try:
+            taped = read_taped([path])
+        except TapeRefused as refused:
+            raise TickFileError(path, None, str(refused)) from None
+        return list(taped.ticks), taped.duplicates, taped
+    file = TickFile(path)
+    return list(file), file.duplicates, None
 
 
 def _day(

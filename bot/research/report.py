@@ -80,7 +80,7 @@ def _page(told: Told, result: dict[str, Any]) -> DayPage:
         facts=_facts(outcome, recorded, result),
         notes=list(outcome.notes),
         trips=trip_rows(outcome.trips),
-        banner=synthetic_banner(recorded.name),
+        banner=synthetic_banner(recorded.name, outcome.notes),
     )
     if told.series is not None:
         series = told.series
@@ -99,9 +99,9 @@ def component_names(charges: dict[str, float]) -> dict[str, float]:
     return {written.get(name, name): value for name, value in charges.items()}
 
 
-def synthetic_banner(name: str) -> str:
+def synthetic_banner(name: str, notes: Sequence[str] = ()) -> str:
     """Made-up ticks say so wherever they are shown."""
-    if "synthetic" in name.lower():
+    if "synthetic" in name.lower() or any(note.startswith("SYNTHETIC") for note in notes):
         return "SYNTHETIC ticks: made up, with no edge in them. Nothing here says anything about a market."
     return ""
 
