@@ -183,9 +183,7 @@ def report(
     what: Annotated[str, typer.Argument(help="A day 2026-09-16, a week 2026-W38, or a folder of days.")],
     *,
     archive: Annotated[Path, typer.Option(help="The archive's root, for a day or a week.")] = Path("archive"),
-    out: Annotated[
-        Path | None, typer.Option(help="The HTML file; beside the day's files unless given.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The HTML file; else beside the day's files.")] = None,
     model: Annotated[Path | None, typer.Option(help="The day's classifier; the one that came along.")] = None,
 ) -> None:
     """Draw traded days from the archive: one HTML file that needs no network, a table first for several."""

@@ -226,7 +226,8 @@ class _Day:
         if day.holding or engine.account.open:
             code = EXIT_HOLDING
         await self._last_writes(self._write_settings, "settings")
-        await self._last_writes(self._certify, "tape")
+        loop = asyncio.get_running_loop()
+        await self._last_writes(lambda: self._certify(lambda: loop.call_soon_threadsafe(_nothing)), "tape")
         reconnects = sum(feed.lost_total.values())
         result = DayResult(code, day, fills, books, _day_files(plan), (), "", reconnects)
         plan.logs.log.info("day_over", exit_code=code, trades=day.trades, net_paise=day.net, final=over)
@@ -242,12 +243,12 @@ class _Day:
         path = settings_path(self._plan)
         path.write_bytes(orjson.dumps(self._plan.public_settings, option=orjson.OPT_INDENT_2))
 
-    def _certify(self) -> None:
+    def _certify(self, alive: Callable[[], object]) -> None:
         """The day again from its tape: the same decisions, or a word about it. Changes nothing of the day."""
         assert self._tape is not None
         try:
             folder, day = self._plan.data_folder, self._plan.session.day
-            found = self._tape.certify(folder, day, self._plan.model.classifier)
+            found = self._tape.certify(folder, day, self._plan.model.classifier, alive)
         except TapeRefused as refused:
             self._plan.logs.log.error("tape_not_replayed", problem=str(refused))  # noqa: TRY400 - words
             return
@@ -282,6 +283,10 @@ class _Day:
         if self._view is not None:
             self._view.observer_failures += 1
         self._plan.logs.log.error("observer_cut_off", observer=type(observer).__name__, problem=repr(error))
+
+
+def _nothing() -> None:
+    """Wakes the loop."""
 
 
 def _refuse_strangers(kept: Sequence[object], engine: Engine) -> None:

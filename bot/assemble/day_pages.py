@@ -67,15 +67,11 @@ def _days(what: str, archive: Path) -> list[tuple[date, Path]]:
         else:
             wanted = {date.fromisoformat(what)}
     except ValueError:
-        raise ReportRefused(
-            [f"{what}: is no folder, no day like 2026-09-16, no week like 2026-W38"]
-        ) from None
+        raise ReportRefused([f"{what}: no folder, no day (2026-09-16), no week (2026-W38)"]) from None
     found = [row for row in _in(archive) if row[0] in wanted]
     if not found:
         raise ReportRefused(
-            [
-                f"{what}: not in {archive}. Name the archive with --archive (a folder; copy days out of S3 first)"
-            ]
+            [f"{what}: not in {archive}. Name its folder with --archive (copy days out of S3 first)"]
         )
     return found
 

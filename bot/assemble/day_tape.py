@@ -4,7 +4,7 @@ It hears and never answers. What is recorded is enough to run the day again (rep
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -79,10 +79,12 @@ class DayTape:
         self.writer.close()
         return self.writer.problem
 
-    def certify(self, folder: Path, day: date, classifier: Classifier) -> list[Certificate]:
+    def certify(
+        self, folder: Path, day: date, classifier: Classifier, alive: Callable[[], object]
+    ) -> list[Certificate]:
         """Close, run the day's tapes again, and write what came of it. Blocks; for a thread."""
         problem = self.close()
-        found = [certify(path, classifier) for path in tapes_of(folder, day)]
+        found = [certify(path, classifier, alive) for path in tapes_of(folder, day)]
         if problem and found:
             found[-1] = found[-1]._replace(identical=False, differences=(problem,))
         body = json.dumps([certificate._asdict() for certificate in found], indent=2)

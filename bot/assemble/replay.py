@@ -5,7 +5,7 @@ and compares with the second, turn by turn. Nothing is sent anywhere.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
@@ -26,6 +26,7 @@ from bot.storage.tape import Entry, TapeRefused, commands_text, event_of, read_t
 from bot.upstox.wire_market import MarketDecoder
 
 DIFFERENCES_MAX = 20
+_SIGN_OF_LIFE_TURNS = 512
 
 
 class Certificate(NamedTuple):
@@ -78,8 +79,10 @@ def header_of(path: Path) -> dict[str, Any]:
     raise TapeRefused(f"{path}: holds no start of the bot. Was it cut off?")
 
 
-def certify(path: Path, classifier: Classifier) -> Certificate:
-    """Run the tape again. Raises TapeRefused."""
+def certify(path: Path, classifier: Classifier, alive: Callable[[], object] | None = None) -> Certificate:
+    """Run the tape again. `alive` is called now and then: a waiting loop must not take us for stuck.
+    Raises TapeRefused.
+    """
     with path.open("rb") as file:
         content = sha256(file.read()).hexdigest()
     counts = {"frames": 0, "events": 0, "turns": 0, "starts": 0, "decided": 0}
@@ -89,6 +92,8 @@ def certify(path: Path, classifier: Classifier) -> Certificate:
         counts["starts"] += 1
         decided: dict[int, str] = {}
         for number, event, made in _again(start, classifier, counts):
+            if alive is not None and number % _SIGN_OF_LIFE_TURNS == 0:
+                alive()
             if made != "[]":
                 now.update(made.encode())
                 decided[number] = made

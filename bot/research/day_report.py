@@ -1,6 +1,6 @@
 """A traded day as a page: from the archive's files, or straight out of the demo.
 
-What was traded is the journal's word, what the market did is the tape's. Computes nothing of its own but sums.
+What was traded is the journal's word, what the market did is the tape's. It computes sums only.
 """
 
 from collections.abc import Sequence
@@ -25,9 +25,7 @@ from bot.research.report import (
     trip_rows,
 )
 
-LEAD = (
-    "<p>What was traded, by the bot's journal; what the market did, by its tape. Net stands beside gross.</p>"
-)
+LEAD = "<p>What was traded, by the bot's journal; what the market did, by its tape. Net beside gross.</p>"
 
 
 @dataclass
