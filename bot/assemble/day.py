@@ -16,6 +16,7 @@ import orjson
 
 from bot.assemble.books import Books, compare, with_trade_ids
 from bot.assemble.broker import DayBroker, Sandbox, order_side
+from bot.assemble.day_tape import DayTape, certificate_path
 from bot.assemble.messages import Messenger, evening_of, morning_of
 from bot.assemble.scrapes import last_scrapes
 from bot.assemble.view import DayView
@@ -25,16 +26,15 @@ from bot.core.rules import Contract, Rules
 from bot.core.session import Session
 from bot.core.units import InstrumentKey
 from bot.run.day import DayParts, run_day
-from bot.run.inbox import Inbox
 from bot.run.outbox import Outbox
 from bot.run.ports import Clock, Observer, Sink
 from bot.run.recover import replay
 from bot.run.step import Stepper
 from bot.storage import records
 from bot.storage.archive import Archive, ArchiveFailed, ArchiveRefused, Stored
-from bot.storage.choices import CHOICE
 from bot.storage.journal import DayJournal, JournalFailed, JournalRefused, SqliteJournal, journal_path
 from bot.storage.model import LoadedModel
+from bot.storage.tape import TapeRefused, tape_path, tapes_of
 from bot.storage.trades import DaySummary, TradeRow, TradesCsv, TradesFailed, rows_of, summary, trades_path
 from bot.telemetry.buckets import TimedClassifier
 from bot.telemetry.catalogue import LOOP_LAG
@@ -47,7 +47,6 @@ from bot.upstox.auth import Token
 from bot.upstox.broker import UpstoxBroker
 from bot.upstox.feed import MarketFeed
 from bot.upstox.rest import Hosts, UpstoxRest
-from bot.upstox.wire_market import MarketDecoder
 
 EXIT_DONE = 0
 EXIT_UNRECONCILED = 4
@@ -154,6 +153,7 @@ class _Day:
         self._csv = TradesCsv(trades_path(plan.data_folder, plan.session.day))
         self._view: DayView | None = None
         self._messenger = Messenger(plan)
+        self._tape: DayTape | None = None
         self._rows: list[TradeRow] = []  # the day's fills, the journal's and this run's
 
     async def trade(self, stop: asyncio.Event) -> DayResult:
@@ -164,7 +164,7 @@ class _Day:
         decoded = [
             records.decode(record.kind, record.body)
             for record in self._kept
-            if record.kind not in {records.BOOT, records.END, CHOICE}
+            if record.kind not in records.MARKS
         ]
         _refuse_strangers(decoded, engine)
         recovered = replay(engine, decoded, clock.monotonic())
@@ -181,10 +181,23 @@ class _Day:
             orders=recovered.orders,
             under_way=recovered.under_way,
         )
-        inbox = Inbox()
+        tape = self._tape = DayTape(tape_path(plan.data_folder, plan.session.day, run))
+        tape.begin(
+            clock.now(),
+            clock.monotonic(),
+            session=plan.session,
+            contracts=plan.contracts,
+            rules=plan.rules,
+            run=run,
+            model=self._model,
+            no_entries=plan.no_entries,
+            kept=self._kept,
+            facts=plan.public_settings,
+        )
+        inbox = tape.inbox
         rest = UpstoxRest(clock, plan.token, plan.hosts, algo_name=plan.algo_name)
         jitter = random.Random(plan.jitter_seed).random  # noqa: S311 - spreads reconnects, no secret
-        decoder = MarketDecoder([contract.key for contract in plan.contracts])
+        decoder = tape.decoder([contract.key for contract in plan.contracts])
         orders = order_side(
             plan.mode,
             clock,
@@ -220,6 +233,7 @@ class _Day:
             MetricsObserver(metrics),
             LogObserver(plan.logs.log, verbose=plan.verbose),
             recent,
+            tape,
             *plan.observers,
         ]
         stepper = Stepper(engine, observers, outbox.put, self._observer_failed)
@@ -247,6 +261,7 @@ class _Day:
                 await last_scrapes(clock, ops)
             return result
         finally:
+            tape.writer.close()
             await self._messenger.finish()
             if ops is not None:
                 await ops.stop()
@@ -272,6 +287,8 @@ class _Day:
         if engine.holding or engine.account.open:
             code = EXIT_HOLDING
         await self._last_writes(self._write_settings, "settings")
+        loop = asyncio.get_running_loop()
+        await self._last_writes(lambda: self._certify(lambda: loop.call_soon_threadsafe(_nothing)), "tape")
         reconnects = sum(feed.lost_total.values())
         result = DayResult(code, day, fills, books, _day_files(plan), (), "", reconnects)
         plan.logs.log.info("day_over", exit_code=code, trades=day.trades, net_paise=day.net, final=over)
@@ -289,6 +306,21 @@ class _Day:
     def _write_settings(self) -> None:
         path = settings_path(self._plan)
         path.write_bytes(orjson.dumps(self._plan.public_settings, option=orjson.OPT_INDENT_2))
+
+    def _certify(self, alive: Callable[[], object]) -> None:
+        """The day again from its tape: the same decisions, or a word about it. Changes nothing of the day."""
+        assert self._tape is not None
+        try:
+            folder, day = self._plan.data_folder, self._plan.session.day
+            found = self._tape.certify(folder, day, self._plan.model.classifier, alive)
+        except TapeRefused as refused:
+            self._plan.logs.log.error("tape_not_replayed", problem=str(refused))  # noqa: TRY400 - words
+            return
+        if problem := self._tape.writer.problem:
+            self._plan.logs.log.error("tape_failed", problem=problem)
+        for one in found:
+            log = self._plan.logs.log.info if one.identical else self._plan.logs.log.error
+            log("tape_replayed", tape=one.tape, identical=one.identical, differences=one.differences[:3])
 
     async def _last_writes(self, work: Callable[[], Any], what: str) -> None:
         """A disk that fails now must not keep the rest of the day from being closed."""
@@ -317,6 +349,10 @@ class _Day:
         self._plan.logs.log.error("observer_cut_off", observer=type(observer).__name__, problem=repr(error))
 
 
+def _nothing() -> None:
+    """Wakes the loop."""
+
+
 def _refuse_strangers(kept: Sequence[object], engine: Engine) -> None:
     """Orders of today in an instrument not traded any more would be forgotten: better not to start."""
     placed = {item.instrument for item in kept if isinstance(item, PlaceOrder)}
@@ -335,7 +371,9 @@ def settings_path(plan: Plan) -> Path:
 def _day_files(plan: Plan) -> tuple[Path, ...]:
     day = plan.session.day
     folder = plan.data_folder
-    return (trades_path(folder, day), journal_path(folder, day), settings_path(plan))
+    certificate = certificate_path(folder, day)
+    evidence = (*tapes_of(folder, day), *([certificate] if certificate.exists() else []))
+    return (trades_path(folder, day), journal_path(folder, day), settings_path(plan), *evidence)
 
 
 async def _archive(plan: Plan, files: tuple[Path, ...]) -> tuple[tuple[Stored, ...], str]:

@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bot.assemble.day import DayResult, Plan, trade
-from bot.assemble.market import DemoRefused, recorded_market, synthetic_market
+from bot.assemble.market import DemoMarket, DemoRefused, recorded_market, synthetic_market
 from bot.assemble.summary import print_summary
 from bot.core.commands import Alert
 from bot.core.events import FeedDown, Heartbeat, Tick
 from bot.core.rules import RiskRules, Rules
 from bot.core.units import SECOND, Nanos, ist
+from bot.research.day_report import Line, TradedDay, write_days
 from bot.research.picture import DayRecorder, draw_day
 from bot.run.lockstep import LockstepClock, LockstepLoop
 from bot.run.ports import Observer, Turn
@@ -51,11 +52,13 @@ class DemoOptions(NamedTuple):
     telemetry: str = "127.0.0.1:0"  # where /metrics is served; port 0: any free one
 
 
-def run_demo(options: DemoOptions, console: Console) -> int:
-    """Run the day, print its summary, return its exit code. Raises DemoRefused for what must be mended."""
-    market = (
-        recorded_market(options.files) if options.files else synthetic_market(options.seed, calm=options.calm)
-    )
+def run_demo(options: DemoOptions, console: Console, market: DemoMarket | None = None) -> int:
+    """Run the day, print its summary, return its exit code. Raises DemoRefused for what must be mended.
+    `market`: another than the options name (a shorter day).
+    """
+    if market is None:
+        files, seed = options.files, options.seed
+        market = recorded_market(files) if files else synthetic_market(seed, calm=options.calm)
     telemetry = _host_and_port(options.telemetry)
     folder = _fresh_folder(options.out / market.name)
     # The live default of 20 entries is used up within minutes; the demo shows a day, an entry a minute.
@@ -130,8 +133,30 @@ def run_demo(options: DemoOptions, console: Console) -> int:
         picture = folder / "day.png"
         with console.status("drawing the day"):
             draw_day(picture, market.title, market.session.day, recorder, result.fills)
+            _write_page(folder / "day.html", market, recorder, result)
     print_summary(console, result, market, picture)
     return result.exit_code
+
+
+def _write_page(path: Path, market: DemoMarket, recorder: DayRecorder, result: DayResult) -> None:
+    """The same day as a page (what `bot report` makes of the archive)."""
+    lines = {key: Line(*series) for key, series in recorder.ticks.items()}
+    exchanges = {contract.key: contract.exchange for contract in market.contracts}
+    day = TradedDay(
+        market.session.day,
+        market.title,
+        result.fills,
+        lines,
+        [("books", _books(result))],
+        exchanges=exchanges,
+    )
+    write_days(path, market.title, [day])
+
+
+def _books(result: DayResult) -> str:
+    if result.books is None:
+        return "the broker's trade list could not be read"
+    return "agree with the broker's trade list" if result.books.reconciled else "DIFFER from the broker's"
 
 
 class _Progress:

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import date, time
-from math import gcd
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bot.core.rules import Contract
 from bot.core.session import Session
 from bot.core.units import SECOND, ist, segment_of
-from bot.sim.market import Shock, SyntheticMarket
-from bot.storage.recorded_v3 import read_feeds
+from bot.research.recording import FREEZE_LOTS, TICK_SIZE, lot_of
+from bot.sim.market import MarketMove, Shock, SyntheticMarket
+from bot.storage.recorded_v3 import FeedDict, parts_of, read_feeds
 from bot.storage.tick_source import TickFileError, TickFileKind, kind_of
 from bot.storage.ticks import read_ticks
 from bot.twin.faults import Fault, eventful
@@ -19,8 +20,7 @@ from bot.twin.market_source import MarketEvent, from_ticks, merged, recorded, sy
 SYNTHETIC_DAY = date(2026, 9, 16)
 _SYNTHETIC = Contract("NSE_FO|45450", 65, 65, 5, 1755, "NSE", "SYNTHETIC 25000 CE")
 MARKET_OPEN = time(9, 15)
-_LOT_SAMPLE = 2_000  # ticks from which a recording's lot is read: the greatest common divisor of its trades
-_FREEZE_LOTS = 25
+_EVE = 30 * 60 * SECOND  # before the open: what was known when nothing had happened yet
 
 
 class DemoRefused(Exception):
@@ -80,7 +80,7 @@ def recorded_market(files: tuple[Path, ...]) -> DemoMarket:
                 [f"{path}: is of {day}; give files of one day" for path, day in zip(files, days, strict=True)]
             )
         by_key = {contract.key: contract for contract in contracts}
-        events = merged(*(_events(path, by_key) for path in files))
+        events = merged(*(_with_eve(_events(path, by_key), Session.on(days[0])) for path in files))
     except TickFileError as error:
         raise DemoRefused([str(error)]) from None
     except OSError as error:
@@ -107,17 +107,35 @@ def _look(path: Path) -> tuple[date, time, Contract]:
     first = next(ticks, None)
     if first is None:
         raise TickFileError(path, None, "holds no ticks")
-    lot = first.ltq
-    for _, tick in zip(range(_LOT_SAMPLE), ticks, strict=False):
-        lot = gcd(lot, tick.ltq)
-    lot = lot or 1
+    lot = lot_of(chain([first], ticks)) or 1
     exchange = "BSE" if segment_of(first.instrument).startswith("BSE") else "NSE"
     began = ist(first.at)
     opens = max(began.time().replace(second=0, microsecond=0), MARKET_OPEN)
-    return began.date(), opens, Contract(first.instrument, lot, lot, 5, _FREEZE_LOTS * lot, exchange)
+    return began.date(), opens, Contract(first.instrument, lot, lot, TICK_SIZE, FREEZE_LOTS * lot, exchange)
 
 
 def _events(path: Path, contracts: dict[str, Contract]) -> Iterator[MarketEvent]:
     if kind_of(path) is TickFileKind.RECORDED_V3:
         return recorded(read_feeds(path))
     return from_ticks(read_ticks(path), contracts)
+
+
+def _with_eve(events: Iterator[MarketEvent], session: Session) -> Iterator[MarketEvent]:
+    """A subscriber's first message is a snapshot and no tick. Before a recording's first row only
+    yesterday's close was known: with that as the snapshot, the first row is the tick that it was.
+    """
+    first = next(events)
+    at = min(first.at, session.open_at) - _EVE
+    what: MarketMove | FeedDict
+    if isinstance(first.what, MarketMove):
+        what = MarketMove(at, first.what.ltp, 0, at, 0, 0, 0, 0, 0)
+    else:
+        close = {"ltpc": {"cp": parts_of(first.what)[0].get("cp", 0)}}
+        if "ltpc" in first.what:
+            what = close
+        elif "firstLevelWithGreeks" in first.what:
+            what = {"firstLevelWithGreeks": close}
+        else:
+            body = "indexFF" if "indexFF" in first.what.get("fullFeed", {}) else "marketFF"
+            what = {"fullFeed": {body: close}}
+    return chain([MarketEvent(at, first.instrument, what), first], events)

@@ -38,6 +38,8 @@ def print_summary(console: Console, result: DayResult, market: DemoMarket, pictu
         )
     if picture is not None:
         console.print(f"  [bold]{picture}[/bold]  ← the day as a picture", highlight=False, soft_wrap=True)
+        page = picture.with_name("day.html")
+        console.print(f"  [bold]{page}[/bold]  ← as a page, to zoom into", highlight=False, soft_wrap=True)
     if result.exit_code == EXIT_HOLDING:
         console.print(f"[red]Ended holding {day.holding}.[/red] Close it in the broker's app.")
     console.print()

@@ -49,6 +49,7 @@ class DayView:
             realized=account.realized_gross,
             unrealized=risk.unrealized(account, engine.desks),
             charges=account.charges,
+            charges_by_component=account.charged,
             daily_loss_limit=engine.rules.risk.daily_loss,
             decode_errors=self.decoder.decode_errors,
             token_expires_at=self.token.expires_at or 0,

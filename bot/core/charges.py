@@ -108,6 +108,11 @@ def card_on(day: date, exchange: str) -> RateCard:
     return max(valid, key=lambda card: card.since)
 
 
+def first_card_day(exchange: str) -> date:
+    """From when on charges at `exchange` are known."""
+    return min(card.since for card in RATE_CARDS if card.exchange == exchange)
+
+
 def _percent(text: str) -> Fraction:
     return Fraction(text) / 100
 

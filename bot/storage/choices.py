@@ -6,7 +6,7 @@ last record of an entry counts. This file must never know how a choice is made.
 
 from collections.abc import Iterable
 from datetime import date
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -14,8 +14,7 @@ from bot.core.rules import Contract
 from bot.core.units import InstrumentKey, Nanos
 from bot.run.ports import Record
 from bot.storage.journal import JournalRefused
-
-CHOICE: Final = "CHOICE"
+from bot.storage.records import CHOICE
 
 
 class Chosen(NamedTuple):

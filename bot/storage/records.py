@@ -17,6 +17,8 @@ from bot.storage.journal import JournalRefused
 
 BOOT: Final = "BOOT"
 END: Final = "END"
+CHOICE: Final = "CHOICE"  # storage/choices.py
+MARKS: Final = frozenset({BOOT, END, CHOICE})  # records of the day, not of the core's types
 
 # --- the day's marks ----------------------------------------------------------------------------------
 

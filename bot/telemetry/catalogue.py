@@ -9,6 +9,7 @@ from enum import StrEnum
 from itertools import product
 from typing import Final, NamedTuple
 
+from bot.core.charges import Charges
 from bot.core.commands import Reason, Severity
 from bot.core.events import Outcome, Side
 from bot.core.risk import Guard
@@ -216,7 +217,14 @@ UNPROTECTED: Final = _counter(
 )
 PNL_REALIZED: Final = _gauge("bot_pnl_realized_rupees", "Closed trades of the day, before charges.")
 PNL_UNREALIZED: Final = _gauge("bot_pnl_unrealized_rupees", "Open positions at the bid.")
+PNL_NET: Final = _gauge("bot_pnl_net_rupees", "Realized and unrealized, less all charges of the day.")
 CHARGES: Final = _gauge("bot_charges_rupees", "Charges of the day.")
+CHARGES_OF: Final = _gauge(
+    "bot_charges_component_rupees",
+    "Charges of the day by component.",
+    ("component",),
+    _each(*Charges._fields),
+)
 SLIPPAGE: Final = _gauge("bot_slippage_rupees", "Slippage of this run's fills together, against us.")
 DAILY_LOSS_LIMIT: Final = _gauge("bot_daily_loss_limit_rupees", "The limit, as a positive number; NaN: none.")
 

@@ -34,6 +34,8 @@ def of_day(day: DayState) -> Iterator[Reading]:
         (names.ARCHIVED, day.archived_at),
     ):
         yield metric, (), instant / SECOND
+    for component, amount in day.charges_by_component._asdict().items():
+        yield names.CHARGES_OF, (component,), float(amount) / 100
     limit = _NAN if day.daily_loss_limit is None else day.daily_loss_limit / 100
     for metric, value in (
         (names.READY, float(day.ready)),
@@ -42,6 +44,7 @@ def of_day(day: DayState) -> Iterator[Reading]:
         (names.PNL_REALIZED, day.realized / 100),
         (names.PNL_UNREALIZED, day.unrealized / 100),
         (names.CHARGES, day.charges / 100),
+        (names.PNL_NET, (day.realized + day.unrealized - day.charges) / 100),
         (names.DAILY_LOSS_LIMIT, limit),
         (names.FEED_DECODE_ERRORS, day.decode_errors),
         (names.OBSERVER_FAILURES, day.observer_failures),

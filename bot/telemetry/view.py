@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from bot.core.charges import NO_CHARGES, Charges
 from bot.core.units import InstrumentKey, Nanos, Paise, Quantity
 
 _NAN = float("nan")
@@ -43,6 +44,7 @@ class DayState(NamedTuple):
     realized: Paise = 0  # gross
     unrealized: Paise = 0
     charges: Paise = 0
+    charges_by_component: Charges = NO_CHARGES
     daily_loss_limit: Paise | None = None
     decode_errors: int = 0
     token_expires_at: Nanos = 0

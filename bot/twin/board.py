@@ -61,6 +61,8 @@ class Board:
         self.key = key
         self.touch = Touch(0, 0, 0, 0, 0, 0)
         self.known = False
+        self.repeated = False  # the last recorded feed said what the one before it had said
+        self._fields: FeedFields | None = None
         self.snapshot = Frame(key)  # all that is known, as a full feed
         self.frames: tuple[Frame, ...] = ()
         self._rng, self._tick, self._lot = rng, tick, lot
@@ -95,6 +97,7 @@ class Board:
 
     def recorded(self, fields: FeedFields) -> None:
         """A recorded feed, to be sent field for field. Raises ValueError when it is none."""
+        self.repeated, self._fields = fields == self._fields, fields
         frame = self._trade
         frame.feed.Clear()
         try:

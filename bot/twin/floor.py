@@ -15,6 +15,7 @@ from bot.run.ports import Clock
 from bot.sim.exchange import SimExchange
 from bot.sim.market import MarketMove
 from bot.sim.orders import NOT_CANCELLED, NOT_MODIFIED, REJECTED, ExchangeRules, OrderRow
+from bot.sim.pace import Pace, exchange_randomness
 from bot.twin import rows
 from bot.twin.access import Access
 from bot.twin.answers import Refused
@@ -47,11 +48,9 @@ class Floor:
         app: App,
     ) -> None:
         self.clock, self.contracts, self.hours, self.faults = clock, dict(contracts), hours, faults
-        self._seed = seed
-        self._calls: Counter[bytes] = Counter()  # how often the very same thing was asked
+        self.pace = Pace(seed)
         self._frame_rng = Random(f"{seed}/frames")  # noqa: S311  a simulation, not a secret
-        exchange_rng = Random(f"{seed}/exchange")  # noqa: S311
-        self.exchange = SimExchange(self.contracts, exchange_rng, rules, *span)
+        self.exchange = SimExchange(self.contracts, exchange_randomness(seed), rules, *span)
         self.opening_funds = rules.funds
         self.access = Access(token, clock.now(), Random(f"{seed}/addresses"))  # noqa: S311
         self.boards: dict[InstrumentKey, Board] = {
@@ -96,7 +95,7 @@ class Floor:
         else:
             board.recorded(event.what)
         contract = self.contracts.get(event.instrument)
-        if contract is not None:
+        if contract is not None and not board.repeated:  # the same message again is no fresh size
             if event.instrument not in self.circuits:
                 self._band(board, contract)
             self._show(event.at, board)
@@ -114,13 +113,6 @@ class Floor:
     def close_price(self, instrument: InstrumentKey) -> Paise:
         """Yesterday's."""
         return paise(self.boards[instrument].picture().ltpc.cp)
-
-    def pace(self, words: bytes) -> Random:
-        """How long a call takes, by what it says and not by when it is noticed: two calls of one instant
-        come over two connections in no certain order.
-        """
-        self._calls[words] += 1
-        return Random(b"%d/%d/%s" % (self._seed, self._calls[words], words))  # noqa: S311
 
     async def sleep(self, seconds: float) -> None:
         """Let that much of the twin's time pass."""

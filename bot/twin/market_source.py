@@ -5,17 +5,18 @@ Knows where moves come from, not who hears of them. Files are read elsewhere: re
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from bot.core.events import Tick
 from bot.core.rules import Contract
-from bot.core.units import InstrumentKey, Nanos, Quantity, tick_ceil, tick_floor
+from bot.core.units import MILLISECOND, InstrumentKey, Nanos, Quantity, tick_ceil, tick_floor
 from bot.sim.market import MarketMove, SyntheticMarket
 
 FeedFields: TypeAlias = Mapping[str, Any]  # a V3 `Feed` in protobuf's JSON shape
 
 ASSUMED_SPREAD_BPS: Final = 25.0  # where a file has prices alone (contract: *Tick files*; market.md §7)
 ASSUMED_LOTS: Final = 20
+Quoted = TypeVar("Quoted", MarketMove, Tick)
 
 
 class MarketEvent(NamedTuple):
@@ -50,23 +51,25 @@ def recorded(feeds: Iterable[RecordedRow]) -> Iterator[MarketEvent]:
 def from_ticks(ticks: Iterable[Tick], contracts: Mapping[InstrumentKey, Contract]) -> Iterator[MarketEvent]:
     """Ticks of a file without frames. Prices alone get an assumed spread, so that orders can trade."""
     volumes: dict[InstrumentKey, Quantity] = {}
+    last: dict[InstrumentKey, Nanos] = {}
     for tick in ticks:
         contract = contracts[tick.instrument]
         volume = volumes[tick.instrument] = volumes.get(tick.instrument, 0) + tick.ltq
+        # A row is a message: two that say the same in one second must not look like one sent twice.
+        ltt = max(tick.ltt or tick.at, last.get(tick.instrument, 0) + MILLISECOND)
+        last[tick.instrument] = ltt
         move = MarketMove(
             at=tick.at,
             ltp=tick.ltp,
             ltq=tick.ltq,
-            ltt=tick.ltt or tick.at,
+            ltt=ltt,
             bid=tick.bid,
             ask=tick.ask,
             bid_quantity=tick.bid_quantity,
             ask_quantity=tick.ask_quantity,
             volume=volume,
         )
-        yield MarketEvent(
-            tick.at, tick.instrument, move if tick.bid and tick.ask else _assumed(move, contract)
-        )
+        yield MarketEvent(tick.at, tick.instrument, with_spread(move, contract))
 
 
 def merged(*sources: Iterator[MarketEvent]) -> Iterator[MarketEvent]:
@@ -79,7 +82,10 @@ def _moves(market: SyntheticMarket) -> Iterator[MarketEvent]:
     return (MarketEvent(move.at, key, move) for move in market)
 
 
-def _assumed(move: MarketMove, contract: Contract) -> MarketMove:
+def with_spread(move: Quoted, contract: Contract) -> Quoted:
+    """The move (or tick) itself where it has both quotes, else with an assumed spread around its price."""
+    if move.bid and move.ask:
+        return move
     half = round(move.ltp * ASSUMED_SPREAD_BPS / 2 / 10_000)
     bid = max(tick_floor(move.ltp - half, contract.tick), contract.tick)
     ask = max(tick_ceil(move.ltp + half, contract.tick), bid + contract.tick)

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bot.sim.pace import ORDER_SECONDS, READ_SECONDS
 from bot.twin import rest_account, rest_login, rest_orders, rest_quotes, rest_reads
 from bot.twin.access import Stream
 from bot.twin.answers import Answer, Refused, success
@@ -23,9 +24,6 @@ from bot.twin.faults import FaultKind
 from bot.twin.floor import Floor
 from bot.twin.gate import CALL
 
-# (low, high) seconds of the way there and of the way back; of an order call 20 to 80 ms in all.
-ORDER_SECONDS: Final = ((0.005, 0.020), (0.015, 0.060))
-READ_SECONDS: Final = ((0.003, 0.012), (0.007, 0.028))
 UPDATE_TYPES: Final = frozenset({"order", "gtt_order", "position", "holding"})
 ENTRY_PATHS: Final = {
     "/v3/feed/market-data-feed": Stream.MARKET,
