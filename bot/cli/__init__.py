@@ -1,0 +1,1 @@
+"""The commands: parse, call, exit code. Nothing is decided here."""
