@@ -93,6 +93,7 @@ class Lines(NamedTuple):
     put: Sink  # events for the engine
     rest: UpstoxRest
     renew: Callable[[], None]  # let the sockets try a new token at once
+    checked: Callable[[tuple[tuple[str, bool], ...]], None]  # (check, passed): for those who watch
 
 
 class Desk(NamedTuple):
@@ -249,9 +250,12 @@ class _Day:
             if isinstance(broker, UpstoxBroker):
                 broker.stream.renew()
 
+        def checked(found: tuple[tuple[str, bool], ...]) -> None:
+            view.checks = tuple((dict(view.checks) | dict(found)).items())
+
         try:
             parts = DayParts(clock, plan.session, engine, inbox, stepper, outbox, feed, broker)
-            beside = plan.beside(Lines(inbox.put, rest, renew)) if plan.beside else None
+            beside = plan.beside(Lines(inbox.put, rest, renew, checked)) if plan.beside else None
             await run_day(parts, stop, feed.arm, metrics.histogram(LOOP_LAG).observe, beside)
             over = not stop.is_set() or clock.now() >= plan.session.flatten_at
             result = await self._close(engine, broker, feed, over=over)

@@ -15,7 +15,7 @@ from bot.assemble.broker import PAPER_MODES, Sandbox
 from bot.assemble.choosing import Chooser, adopted, choose_at
 from bot.assemble.contracts import ContractsRefused, DayContracts, Pending, contracts_of
 from bot.assemble.day import EXIT_DONE, Plan, trade
-from bot.assemble.preflight.finding import Finding
+from bot.assemble.preflight.finding import Finding, outcomes
 from bot.core.calendar import Calendar
 from bot.core.selection import ContractRefused
 from bot.core.session import Session
@@ -239,6 +239,8 @@ class _Live:
             broker=told,
         )
         for alert in opening.alerts:
+            if alert.startswith("calendar disagreement"):
+                self._log.error("alert", name="CalendarDisagreement", text=alert)
             if alert not in known:
                 self._log.warning("calendar", problem=alert)
         if isinstance(opening, NoSession):
@@ -318,6 +320,14 @@ class _Live:
             return None
         return self._morning.beside(Admitted(self._day.token, self._user_id), self._preflight)
 
+    def _checks(self) -> tuple[tuple[str, bool], ...]:
+        """What is known before the day begins; the preflight's word when it has come already."""
+        known = {"token": True, "model": True}
+        task = self._preflight
+        if task is not None and task.done() and not task.cancelled() and task.exception() is None:
+            known |= dict(outcomes(task.result()))  # what it raised is raised beside the day
+        return tuple((known | {"calendar": self._opening.entries_allowed}).items())
+
     def _plan(self, chosen: Sequence[Chosen], timetable: Timetable) -> Plan:
         day, settings = self._day, self._settings
         plan = Plan(
@@ -334,7 +344,7 @@ class _Live:
             logs=day.logs,
             telemetry=(settings.telemetry.host, settings.telemetry.port),
             alertmanager=settings.telemetry.alertmanager,
-            checks=(("calendar", self._opening.entries_allowed), ("token", True), ("model", True)),
+            checks=self._checks(),
             public_settings=settings.public,
             algo_name=settings.broker.algo_name,
             verbose=day.verbose,
