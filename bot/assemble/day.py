@@ -6,118 +6,47 @@ It knows which parts there are; it decides nothing about trading.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
-from bot.assemble.books import Books, compare, with_trade_ids
-from bot.assemble.broker import DayBroker, Sandbox, order_side
+from bot.assemble.books import compare, with_trade_ids
+from bot.assemble.broker import DayBroker, order_side
+from bot.assemble.day_refusals import refuse_another_mode, refuse_strangers
 from bot.assemble.day_tape import DayTape, certificate_path
 from bot.assemble.messages import Messenger, evening_of, morning_of
+from bot.assemble.plan import DayResult, Desk, Lines, Plan
 from bot.assemble.scrapes import last_scrapes
 from bot.assemble.view import DayView
-from bot.core.commands import PlaceOrder, RecordFill
+from bot.core.commands import RecordFill
 from bot.core.engine import Engine
-from bot.core.rules import Contract, Rules
-from bot.core.session import Session
-from bot.core.units import InstrumentKey
 from bot.run.day import DayParts, run_day
 from bot.run.outbox import Outbox
-from bot.run.ports import Clock, Observer, Sink
+from bot.run.ports import Clock, Observer
 from bot.run.recover import replay
 from bot.run.step import Stepper
 from bot.storage import records
 from bot.storage.archive import Archive, ArchiveFailed, ArchiveRefused, Stored
-from bot.storage.journal import DayJournal, JournalFailed, JournalRefused, SqliteJournal, journal_path
-from bot.storage.model import LoadedModel
+from bot.storage.journal import DayJournal, JournalFailed, journal_path
 from bot.storage.tape import TapeRefused, tape_path, tapes_of
-from bot.storage.trades import DaySummary, TradeRow, TradesCsv, TradesFailed, rows_of, summary, trades_path
+from bot.storage.trades import TradeRow, TradesCsv, TradesFailed, rows_of, summary, trades_path
 from bot.telemetry.buckets import TimedClassifier
 from bot.telemetry.catalogue import LOOP_LAG
 from bot.telemetry.log_observer import LogObserver
-from bot.telemetry.logs import Logs
 from bot.telemetry.metrics import Metrics, MetricsObserver
 from bot.telemetry.ops_server import OpsServer
 from bot.telemetry.recent import Recent
-from bot.upstox.auth import Token
 from bot.upstox.broker import UpstoxBroker
 from bot.upstox.feed import MarketFeed
-from bot.upstox.rest import Hosts, UpstoxRest
+from bot.upstox.rest import UpstoxRest
 
 EXIT_DONE = 0
 EXIT_UNRECONCILED = 4
 EXIT_HOLDING = 5
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a mode decided."""
-
-    mode: str
-    clock: Clock
-    session: Session
-    contracts: tuple[Contract, ...]
-    rules: Rules
-    model: LoadedModel
-    hosts: Hosts
-    token: Token
-    data_folder: Path
-    archive_root: str
-    logs: Logs
-    telemetry: tuple[str, int] | None = None  # host, port
-    alertmanager: str = ""  # where the morning and evening messages go, too
-    checks: tuple[tuple[str, bool], ...] = ()  # what was looked at before the day: (check, passed)
-    public_settings: dict[str, Any] = field(default_factory=dict)
-    observers: tuple[Observer, ...] = ()
-    algo_name: str = ""
-    companions: tuple[
-        InstrumentKey, ...
-    ] = ()  # lively keys, subscribed to tell a quiet option from a dead feed
-    sandbox: Sandbox | None = None  # where mode sandbox posts its copies
-    verbose: bool = False
-    no_entries: str = ""  # why, when the day may only be watched (and old positions sold)
-    jitter_seed: int | None = None  # None: the system's randomness
-    on_ready: Callable[["Desk"], None] = lambda _: None
-    open_journal: Callable[[Path], DayJournal] = SqliteJournal  # a simulated day has a disk of its own
-    phase: Callable[[str], None] = lambda _: None  # told of what comes after the close: reconcile, archive, …
-    beside: Callable[["Lines"], Awaitable[None]] | None = None  # runs as long as the day
-
-
-class Lines(NamedTuple):
-    """The running day as those see it who look after its access beside it."""
-
-    put: Sink  # events for the engine
-    rest: UpstoxRest
-    renew: Callable[[], None]  # let the sockets try a new token at once
-    checked: Callable[[tuple[tuple[str, bool], ...]], None]  # (check, passed): for those who watch
-
-
-class Desk(NamedTuple):
-    """The assembled day, for those who watch it from inside the process (the demo's summary, tests)."""
-
-    engine: Engine
-    feed: MarketFeed
-    broker: DayBroker
-    view: DayView
-    ops_port: int  # 0: no endpoints
-    metrics: Metrics
-
-
-class DayResult(NamedTuple):
-    """How the day ended. Money in paise."""
-
-    exit_code: int
-    summary: DaySummary
-    fills: tuple[RecordFill, ...]
-    books: Books | None  # None: the broker's trade list could not be read
-    files: tuple[Path, ...]
-    stored: tuple[Stored, ...]
-    archive_problem: str  # "" when everything is stored
-    reconnects: int
+__all__ = ["DayResult", "Desk", "Lines", "Plan", "on_thread", "settings_path", "trade"]
 
 
 async def trade(plan: Plan, stop: asyncio.Event) -> DayResult:
@@ -167,7 +96,8 @@ class _Day:
             for record in self._kept
             if record.kind not in records.MARKS
         ]
-        _refuse_strangers(decoded, engine)
+        refuse_strangers(decoded, engine)
+        refuse_another_mode(self._kept, decoded, plan.mode)
         recovered = replay(engine, decoded, clock.monotonic())
         engine.entries_stopped = engine.entries_stopped or plan.no_entries
         self._journal.commit(
@@ -355,16 +285,6 @@ class _Day:
 
 def _nothing() -> None:
     """Wakes the loop."""
-
-
-def _refuse_strangers(kept: Sequence[object], engine: Engine) -> None:
-    """Orders of today in an instrument not traded any more would be forgotten: better not to start."""
-    placed = {item.instrument for item in kept if isinstance(item, PlaceOrder)}
-    if strangers := sorted(placed - engine.desks.keys()):
-        raise JournalRefused(
-            f"Today's journal holds orders of {', '.join(strangers)}, no longer in the settings. "
-            "Put the instrument back for today, or close what is open by hand and move the journal away."
-        )
 
 
 def settings_path(plan: Plan) -> Path:

@@ -12,8 +12,9 @@ from bot.assemble.access import NEW_TOKEN, access_of, first_token
 from bot.assemble.broker import Sandbox
 from bot.assemble.courier import Courier
 from bot.assemble.day import EXIT_DONE
-from bot.assemble.live_day import EXIT_REFUSED, LiveDay, live_day, opening_for
+from bot.assemble.live_day import EXIT_REFUSED, LiveDay, live_day
 from bot.assemble.messages import say_refused
+from bot.assemble.opening import opening_for
 from bot.assemble.twin_time import clock_for
 from bot.core.calendar import CalendarRefused
 from bot.core.trading_day import NoSession

@@ -8,18 +8,18 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 
 from bot.assemble.admission import Admitted, Beside, Morning
 from bot.assemble.broker import PAPER_MODES, Sandbox
 from bot.assemble.choosing import Chooser, adopted, choose_at
 from bot.assemble.contracts import ContractsRefused, DayContracts, Pending, contracts_of
 from bot.assemble.day import EXIT_DONE, Plan, trade
+from bot.assemble.opening import opening_for
 from bot.assemble.preflight.finding import Finding, outcomes
 from bot.core.calendar import Calendar
 from bot.core.selection import ContractRefused
 from bot.core.session import Session
-from bot.core.trading_day import BrokerDay, Deadlines, NoSession, Opening, session_for
+from bot.core.trading_day import BrokerDay, NoSession, Opening
 from bot.run.ports import Clock, Observer, Record
 from bot.run.timetable import Timetable
 from bot.settings import Settings
@@ -55,34 +55,6 @@ class LiveDay:
     observers: tuple[Observer, ...] = ()
     jitter_seed: int | None = None
     looks_after_access: bool = False  # wait for a token that works, run the preflight, watch for a new token
-
-
-def opening_for(
-    settings: Settings,
-    calendar: Calendar,
-    day: date,
-    *,
-    exchanges: Iterable[str] = (),
-    expires_today: bool = False,
-    broker: BrokerDay | None = None,
-) -> Opening | NoSession:
-    """The day by the calendar and, once asked, the broker. `exchanges`: of the contracts, once known."""
-    times = settings.session
-    return session_for(
-        day,
-        calendar,
-        Deadlines(
-            opens=times.open,
-            entry_cutoff=times.entry_cutoff,
-            flatten=times.flatten,
-            expiry_day_entry_cutoff=times.expiry_day_entry_cutoff,
-            expiry_day_flatten=times.expiry_day_flatten,
-        ),
-        exchanges=set(exchanges) or {item.key[:3] if item.key else "NSE" for item in settings.instruments},
-        special=times.special,
-        expires_today=expires_today,
-        broker=broker,
-    )
 
 
 async def live_day(day: LiveDay, stop: asyncio.Event) -> int:
