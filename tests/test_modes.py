@@ -21,6 +21,7 @@ from bot.sim.exchange import SimExchange
 from bot.sim.orders import ExchangeRules
 from bot.sim.pace import Pace
 from bot.sim.paper import PaperBroker
+from bot.storage.journal import JournalRefused
 from bot.twin.access import Stream
 from bot.upstox.auth import Token
 from tests.conftest import KEY, at
@@ -243,6 +244,18 @@ async def test_a_refusal_is_the_brokers_own_and_a_modify_reaches_the_order() -> 
     (row,) = (order for order in snapshot.orders if order.tag == "b")
     assert (row.status, row.filled_quantity, row.filled_value) == ("complete", 65, 65 * 300_05)
     assert [(each.instrument, each.quantity) for each in snapshot.positions] == [(KEY, 65)]
+
+
+def test_simulated_orders_of_today_are_never_taken_up_by_a_live_start(tmp_path: Path) -> None:
+    """Paper at ten, live at eleven, one data folder: a position that is nobody's must not be sold."""
+
+    async def kill(running: Running) -> None:
+        await running.until("09:20:00")
+        object.__setattr__(running.plan, "mode", "live")
+        running.kill_and_restart()
+
+    with pytest.raises(JournalRefused, match=r"orders of mode paper; this start is mode live"):
+        ShortDay(tmp_path, mode="paper", meanwhile=kill).run()
 
 
 @pytest.mark.parametrize("value", [130 * 300_05, 65 * 300_05 + 65 * 300_10, 65 * 300_05 + 65 * 300_10 + 7])

@@ -94,6 +94,7 @@ class Lines(NamedTuple):
     put: Sink  # events for the engine
     rest: UpstoxRest
     renew: Callable[[], None]  # let the sockets try a new token at once
+    checked: Callable[[tuple[tuple[str, bool], ...]], None]  # (check, passed): for those who watch
 
 
 class Desk(NamedTuple):
@@ -164,7 +165,7 @@ class _Day:
         run = len(records.boots(self._kept)) + 1
         classifier = TimedClassifier(plan.model.classifier)
         engine = Engine(plan.rules, plan.session, plan.contracts, classifier.classify, run)
-        decoded = decoded_of(self._kept, engine.desks.keys())
+        decoded = decoded_of(self._kept, engine.desks.keys(), plan.mode)
         recovered = replay(engine, decoded, clock.monotonic())
         engine.entries_stopped = engine.entries_stopped or plan.no_entries
         self._journal.commit(
@@ -247,9 +248,12 @@ class _Day:
             if isinstance(broker, UpstoxBroker):
                 broker.stream.renew()
 
+        def checked(found: tuple[tuple[str, bool], ...]) -> None:
+            view.checks = tuple((dict(view.checks) | dict(found)).items())
+
         try:
             parts = DayParts(clock, plan.session, engine, inbox, stepper, outbox, feed, broker)
-            beside = plan.beside(Lines(inbox.put, rest, renew)) if plan.beside else None
+            beside = plan.beside(Lines(inbox.put, rest, renew, checked)) if plan.beside else None
             await run_day(parts, stop, feed.arm, metrics.histogram(LOOP_LAG).observe, beside)
             over = not stop.is_set() or clock.now() >= plan.session.flatten_at
             result = await self._close(engine, broker, feed, over=over)

@@ -34,10 +34,11 @@ def write_settings(folder: Path, day: date, settings: dict[str, Any]) -> None:
     settings_path(folder, day).write_bytes(orjson.dumps(settings, option=orjson.OPT_INDENT_2))
 
 
-def decoded_of(kept: Sequence[Any], traded: Collection[InstrumentKey]) -> list[Any]:
+def decoded_of(kept: Sequence[Any], traded: Collection[InstrumentKey], mode: str) -> list[Any]:
     """Today's journal as commands and events.
 
-    JournalRefused for orders in an instrument not traded any more: they would be forgotten.
+    JournalRefused for orders in an instrument not traded any more: they would be forgotten; and for orders of
+    another mode: simulated fills are no live position, and a live one is not sold by a simulation.
     """
     decoded = [records.decode(one.kind, one.body) for one in kept if one.kind not in records.MARKS]
     placed = {item.instrument for item in decoded if isinstance(item, PlaceOrder)}
@@ -45,6 +46,12 @@ def decoded_of(kept: Sequence[Any], traded: Collection[InstrumentKey]) -> list[A
         raise JournalRefused(
             f"Today's journal holds orders of {', '.join(strangers)}, no longer in the settings. "
             "Put the instrument back for today, or close what is open by hand and move the journal away."
+        )
+    others = sorted(records.modes(kept) - {mode})
+    if others and placed:
+        raise JournalRefused(
+            f"Today's journal holds orders of mode {', '.join(others)}; this start is mode {mode}. Go on in "
+            f"that mode, or name another [data] folder (one for each mode) for {mode}."
         )
     return decoded
 
