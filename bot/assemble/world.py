@@ -69,12 +69,13 @@ class Day(NamedTuple):
 
 @dataclass
 class World:
-    """One seed's world. `troubles`: None draws them."""
+    """One seed's world. `troubles`: None draws them. `until_breach`: one is enough, the day ends there."""
 
     seed: int
     session: Session = FOCUS
     troubles: Sequence[Trouble] | None = None
     tell: bool = False
+    until_breach: bool = False
     _story: list[str] = field(default_factory=list)
     _counts: Counter[str] = field(default_factory=Counter)
     _life: Incarnation | None = None
@@ -169,6 +170,11 @@ class World:
                     return task.result()
                 self._ended(error)
                 life.kill()
+            if self.until_breach and self._judge.breaches:
+                self._loop.network.cut(life)
+                task.cancel()
+                await asyncio.wait({task}, timeout=1.0)
+                return None
             self._tell(f"the process is dead; the next in {self._down_seconds} s")
             self._crashes += 1
             self._loop.network.cut(life)
@@ -248,6 +254,8 @@ class World:
         while True:
             await self._clock.sleep_until(self._clock.now() + SECOND // 2)
             self._judge.look(self._clock.now())
+            if self.until_breach and self._judge.breaches and self._life is not None:
+                self._life.kill()
 
     def _words(self, rows: list[OrderRow]) -> None:
         now = self._clock.now()
