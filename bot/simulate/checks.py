@@ -17,7 +17,7 @@ from bot.core.units import SECOND, Nanos, ist
 from bot.run.ports import Turn
 from bot.sim.exchange import SimExchange
 from bot.sim.orders import OrderRow
-from bot.simulate.troubles import longest_well
+from bot.simulate.troubles import joined, longest_well
 
 FRESH: Final[Nanos] = 2 * SECOND
 REPAIRED: Final[Nanos] = 2 * SECOND  # a surplus of live SELLs made from outside
@@ -27,6 +27,8 @@ EXIT_GIVEN_UP: Final[Nanos] = 8 * SECOND
 GIVEN_UP: Final[Nanos] = 90 * SECOND  # an order the book still does not know may be taken for lost
 LAST_START: Final[Nanos] = 15 * SECOND  # the stretch must begin so long before 15:30:00
 RETURNED: Final[Nanos] = 10 * SECOND
+PROTECTED: Final[Nanos] = 5 * SECOND  # 3, and the next heartbeat that says so
+PROTECTED_AT_LAST: Final[Nanos] = 20 * SECOND  # paged or not, when nothing hinders
 _TAG: Final = "k"
 
 
@@ -71,6 +73,7 @@ class Judge:
         self._entry_tags: set[str] = set()
         self._asked_at: dict[str, Nanos] = {}
         self._unknown: set[str] = set()  # tags whose call ended in doubt, not heard of since
+        self._paged = False  # that what we hold is not protected
         self.not_flat_at: Nanos = 0  # the last time something of ours was open after 15:30:00
 
     # ---- what we own, by the exchange --------------------------------------------------------------------
@@ -133,6 +136,10 @@ class Judge:
         self._lasting(now, "3 bounded exposure", own < 0, SHORT_COVERED, f"short by {-own}")
         surplus = selling > max(account, 0)
         self._lasting(now, "3 bounded exposure", surplus, REPAIRED, f"live SELLs {selling} > long {account}")
+        bare = selling < min(own, account)
+        self._paged = self._paged and bare
+        patience = PROTECTED_AT_LAST if self._paged else PROTECTED
+        self._lasting(now, "8 protected", bare, patience, f"unprotected: {own} held, {selling} in SELLs")
         if now >= self._flat_by and not self.flat:
             self.not_flat_at = now
 
@@ -140,6 +147,10 @@ class Judge:
         """Units of our live SELLs."""
         self._live = {row.order_id for row in map(self._rows.__getitem__, self._live) if row.pending_quantity}
         return sum(self._rows[each].pending_quantity for each in self._live)
+
+    def excuse(self, since: Nanos, until: Nanos) -> None:
+        """Another span in which nothing can be demanded: a process that rightly refuses to start."""
+        self._away[:] = joined([*self._away, (since, until)])
 
     def _lasting(self, now: Nanos, rule: str, wrong: bool, allowed: Nanos, words: str) -> None:
         """Wrong for longer than allowed, not counting the time in which the broker did not answer."""
@@ -179,7 +190,8 @@ class Judge:
             or order.quantity % (contract.lot)
         ):
             self._breach(now, "12 config gate", f"{order}")
-        if order.price % contract.tick or order.price <= 0:
+        # No price: only the last rung, the broker's own closing of our position at market.
+        if order.price % contract.tick or (order.price <= 0) != bool(order.closes):
             self._breach(now, "12 config gate", f"price {order.price}")
         self._asked_at[order.tag] = now
         if order.side is Side.SELL or order.reason != "ENTRY":
@@ -212,6 +224,7 @@ class Judge:
                 self.marks[f"{type(command).__name__} {command.reason}"] += 1
             elif isinstance(command, Alert):
                 self.marks[f"alert {command.name}"] += 1
+                self._paged = self._paged or command.name == "PositionUnprotected"
             elif isinstance(command, CancelOrder):
                 self.marks["CancelOrder"] += 1
             elif (reason := getattr(command, "reason", "")) and not hasattr(command, "tag"):

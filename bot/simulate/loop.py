@@ -13,7 +13,7 @@ from typing import Any
 from httpcore._async import http11
 
 from bot.core.units import Nanos
-from bot.run.lockstep import LockstepClock, LockstepLoop
+from bot.run.lockstep import LockstepClock, LockstepLoop, LockstepStuck
 from bot.simulate.network import Network, SocketFacts, running
 
 
@@ -40,11 +40,28 @@ class _Listener:
         return self._network.loop
 
 
+class _Deaf:
+    """Nothing outside ever speaks to the box, so nobody asks the kernel whether it did."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        if timeout is None:
+            raise LockstepStuck("everybody waits, and nobody for a time")
+        return []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
 class BoxLoop(LockstepLoop):
     """Virtual time, a virtual network, "threads" that work at once: nothing depends on the machine."""
 
     def __init__(self) -> None:
         super().__init__()
+        selector: Any = self._selector  # type: ignore[attr-defined]
+        selector._real = _Deaf(selector._real)  # noqa: SLF001
         self.network = Network(self)
         self.work_seconds: Callable[[], float] = lambda: 0.0  # how long the disk takes
 
