@@ -80,6 +80,7 @@ class Plan:
     ] = ()  # lively keys, subscribed to tell a quiet option from a dead feed
     sandbox: Sandbox | None = None  # where mode sandbox posts its copies
     verbose: bool = False
+    taped: bool = True  # a simulated day is repeated by its seed
     no_entries: str = ""  # why, when the day may only be watched (and old positions sold)
     jitter_seed: int | None = None  # None: the system's randomness
     on_ready: Callable[["Desk"], None] = lambda _: None
@@ -179,7 +180,9 @@ class _Day:
             orders=recovered.orders,
             under_way=recovered.under_way,
         )
-        tape = self._tape = DayTape(tape_path(plan.data_folder, plan.session.day, run))
+        tape = self._tape = DayTape(
+            tape_path(plan.data_folder, plan.session.day, run) if plan.taped else None
+        )
         tape.begin(
             clock.now(),
             clock.monotonic(),

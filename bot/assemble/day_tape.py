@@ -25,11 +25,12 @@ _OF_FRAMES = Tick | Quote | FrameSeen | SegmentStatus  # what a frame says is in
 
 
 class DayTape:
-    """An observer; `inbox` and `decoder` are the day's, with a pen in hand."""
+    """An observer; `inbox` and `decoder` are the day's, with a pen in hand. Without a path it notes nothing."""
 
-    def __init__(self, path: Path) -> None:
-        self.writer = TapeWriter(path)
-        self.inbox: Inbox = _TapedInbox(self.writer)
+    def __init__(self, path: Path | None) -> None:
+        self.writer = TapeWriter(path) if path else _NoWriter()
+        self._taped = path is not None
+        self.inbox: Inbox = _TapedInbox(self.writer) if self._taped else Inbox()
         self._turns = 0
         self._at: Nanos = 0
         self._mono: Nanos = 0
@@ -63,12 +64,12 @@ class DayTape:
 
     def decoder(self, instruments: Iterable[InstrumentKey]) -> MarketDecoder:
         """The market decoder that notes each frame before reading it."""
-        return _TapedDecoder(instruments, self.writer)
+        return _TapedDecoder(instruments, self.writer) if self._taped else MarketDecoder(instruments)
 
     def hear(self, turn: Turn) -> None:
         """Note what a turn decided. The number is the event's place in the inbox."""
         self._turns += 1
-        if turn.commands:
+        if turn.commands and self._taped:
             self._at, self._mono = turn.event.at, turn.event.mono
             text = f"{self._turns} {commands_text(tuple(turn.commands))}"
             self.writer.put(b"C", self._at, self._mono, text.encode())
@@ -97,8 +98,16 @@ def certificate_path(folder: Path, day: date) -> Path:
     return folder / f"certificate-{day.isoformat()}.json"
 
 
+class _NoWriter:
+    problem = ""
+
+    def put(self, kind: bytes, at: Nanos, mono: Nanos, payload: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class _TapedInbox(Inbox):
-    def __init__(self, writer: TapeWriter) -> None:
+    def __init__(self, writer: TapeWriter | _NoWriter) -> None:
         super().__init__()
         self._writer = writer
         self._taken = 0
@@ -117,8 +126,8 @@ class _TapedInbox(Inbox):
 
 
 class _TapedDecoder(MarketDecoder):
-    def __init__(self, instruments: Iterable[InstrumentKey], writer: TapeWriter) -> None:
-        self._writer: TapeWriter | None = None  # not while the base makes itself
+    def __init__(self, instruments: Iterable[InstrumentKey], writer: TapeWriter | _NoWriter) -> None:
+        self._writer: TapeWriter | _NoWriter | None = None  # not while the base makes itself
         super().__init__(instruments)
         self._writer = writer
 

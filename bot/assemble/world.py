@@ -32,8 +32,9 @@ from bot.simulate.checks import Breach, Judge
 from bot.simulate.disk import SimDisk, SimJournal
 from bot.simulate.loop import BoxClock, BoxLoop, library_time
 from bot.simulate.network import Incarnation, running
-from bot.simulate.troubles import Kind, Trouble, away, draw
+from bot.simulate.troubles import AWAY, Kind, Trouble, away, draw
 from bot.simulate.twin_box import BoxTwin
+from bot.storage.journal import JournalFailed
 from bot.storage.model import LoadedModel, load_model
 from bot.telemetry.logs import Logs
 from bot.twin.market_source import synthetic
@@ -125,6 +126,7 @@ class World:
             model=_model(Random(f"{self.seed}/model")), hosts=Hosts(addresses.rest, addresses.rest),  # noqa: S311
             token=Token(CANARY), data_folder=folder / "data", archive_root=str(folder / "archive"),
             logs=Logs(clock.now, stream=self._text, pretty=False), observers=(self,), jitter_seed=self.seed,
+            taped=False,
         )  # fmt: skip
         beside = [
             asyncio.create_task(twin.run()),
@@ -165,7 +167,7 @@ class World:
             if life.alive:
                 if (error := task.exception()) is None:
                     return task.result()
-                self._judge.breaches.append(Breach(self._clock.now(), "13 no crash", repr(error)))
+                self._ended(error)
                 life.kill()
             self._tell(f"the process is dead; the next in {self._down_seconds} s")
             self._crashes += 1
@@ -174,6 +176,17 @@ class World:
             await asyncio.wait({task}, timeout=1.0)
             await asyncio.sleep(self._down_seconds)
         return None
+
+    def _ended(self, error: BaseException) -> None:
+        """A process must not end by itself, but for one: without a disk that takes its start, whose number is
+        in every tag, it rightly refuses; its supervisor tries again.
+        """
+        now = self._clock.now()
+        if isinstance(error, JournalFailed) and self._disk.full():
+            self._judge.marks["start refused: no disk"] += 1
+            self._judge.excuse(now, now + round((_BOOT_SECONDS + AWAY[Kind.KILL]) * SECOND))
+        else:
+            self._judge.breaches.append(Breach(now, "13 no crash", repr(error)))
 
     # ---- troubles ----------------------------------------------------------------------------------------
 

@@ -197,7 +197,14 @@ class Engine(BrokerWords):
         self._check_loss(out)
         now, desks = self._now(event), self.desks.values()
         in_doubt = not self.ready or (now.everything and not self.flat)
-        in_doubt = in_doubt or any(desk.difference or desk.holding.position < 0 for desk in desks)
+        # What was confirmed and told is not looked at each second for hours: that would be 1,800 of the 2,000
+        # reads an API grants in 30 minutes (upstox §7.1).
+        in_doubt = in_doubt or any(
+            desk.difference != desk.mismatch
+            or desk.holding.position < 0
+            or (desk.mismatch and desk.holding.position and not self.account.open)
+            for desk in desks
+        )
         due = execution.snapshot_due(
             self.account, self._snapshot_asked, event.mono, in_doubt=in_doubt, stream_up=self.stream_up
         )

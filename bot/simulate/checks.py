@@ -17,7 +17,7 @@ from bot.core.units import SECOND, Nanos, ist
 from bot.run.ports import Turn
 from bot.sim.exchange import SimExchange
 from bot.sim.orders import OrderRow
-from bot.simulate.troubles import longest_well
+from bot.simulate.troubles import joined, longest_well
 
 FRESH: Final[Nanos] = 2 * SECOND
 REPAIRED: Final[Nanos] = 2 * SECOND  # a surplus of live SELLs made from outside
@@ -140,6 +140,10 @@ class Judge:
         """Units of our live SELLs."""
         self._live = {row.order_id for row in map(self._rows.__getitem__, self._live) if row.pending_quantity}
         return sum(self._rows[each].pending_quantity for each in self._live)
+
+    def excuse(self, since: Nanos, until: Nanos) -> None:
+        """Another span in which nothing can be demanded: a process that rightly refuses to start."""
+        self._away[:] = joined([*self._away, (since, until)])
 
     def _lasting(self, now: Nanos, rule: str, wrong: bool, allowed: Nanos, words: str) -> None:
         """Wrong for longer than allowed, not counting the time in which the broker did not answer."""

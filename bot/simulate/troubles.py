@@ -5,6 +5,7 @@ day; uniformly weak trouble finds half as much (hazards §3.4). Times crowd arou
 break. It only draws; the world makes things happen.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from math import exp, log
 from random import Random
@@ -149,18 +150,22 @@ def _trouble(rng: Random, kind: Kind, session: Session) -> Trouble:
 
 def away(troubles: tuple[Trouble, ...]) -> list[tuple[Nanos, Nanos]]:
     """When the broker can't be said to answer: disjoint spans, in order."""
-    spans = sorted(
+    return joined(
         (one.at, one.at + round((one.seconds + AWAY[one.kind]) * SECOND))
         for one in troubles
         if one.kind in AWAY
     )
-    joined: list[tuple[Nanos, Nanos]] = []
-    for since, until in spans:
-        if joined and since <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], until))
+
+
+def joined(spans: Iterable[tuple[Nanos, Nanos]]) -> list[tuple[Nanos, Nanos]]:
+    """The same time as disjoint spans, in order."""
+    out: list[tuple[Nanos, Nanos]] = []
+    for since, until in sorted(spans):
+        if out and since <= out[-1][1]:
+            out[-1] = (out[-1][0], max(out[-1][1], until))
         else:
-            joined.append((since, until))
-    return joined
+            out.append((since, until))
+    return out
 
 
 def longest_well(spans: list[tuple[Nanos, Nanos]], since: Nanos, until: Nanos) -> Nanos:

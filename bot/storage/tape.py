@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple, get_type_hints
 
@@ -174,8 +175,13 @@ def commands_text(commands: list[Command] | tuple[Command, ...]) -> str:
     return json.dumps([[type(command).__name__, *command] for command in commands], separators=(",", ":"))
 
 
+@lru_cache(maxsize=64)  # the hints of an event's class cost more than the event
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
 def _made(kind: Any, fields: dict[str, Any]) -> Any:
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
 
     def read(name: str, value: Any) -> Any:
         hint = hints[name]
