@@ -25,7 +25,7 @@ _OF_FRAMES = Tick | Quote | FrameSeen | SegmentStatus  # what a frame says is in
 
 
 class DayTape:
-    """An observer; `inbox` and `decoder` are the day's, with a pen in hand. Without a path: nothing."""
+    """An observer; `inbox` and `decoder` are the day's, with a pen; without a path it notes nothing."""
 
     def __init__(self, path: Path | None) -> None:
         self.writer = TapeWriter(path) if path else _NoWriter()
