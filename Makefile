@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 TRAIN := .venv-train
 SDK := .venv-sdk
+SOAK_SEEDS ?= 1:201
 
-.PHONY: help env demo test test-components lint proto lock bench docs train-env sdk-env cloud-env clean
+.PHONY: help env demo test test-components soak lint proto lock bench docs train-env sdk-env cloud-env clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -22,12 +23,17 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 demo: env ## one whole trading day against the built-in Upstox twin, within a minute
 	$(BIN)/bot demo
 
-test: env lint ## lint, types, and every test that needs no special component
-	$(BIN)/python -m pytest -q -m "not component"
+test: env lint ## lint, types, and every test that needs no special component, on all cores
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal -m "not component"
 
 test-components: env ## the tests that need heavy real components; they skip loudly where one is missing
 	@$(MAKE) sdk-env || echo "The official Upstox client is not to be had: its test will be skipped."
+	@$(MAKE) cloud-env || echo "checkov, hadolint and podman-compose are not to be had: their tests will be skipped."
 	$(BIN)/python -m pytest -q -m component
+
+soak: env ## every property at 2,000 fresh examples, and 200 simulated days: minutes to hours, for a night
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q -n auto --dist worksteal -m "not component"
+	$(BIN)/bot simulate --focus --seeds $(SOAK_SEEDS)
 
 lint: env
 	$(BIN)/ruff check .

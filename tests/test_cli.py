@@ -191,7 +191,7 @@ def test_bot_run_trades_against_the_twin_on_the_wall_clock_and_sigterm_ends_it_f
 
     killer = threading.Thread(target=terminate)
     killer.start()
-    code = run_live(chosen, verbose=True, clock=WallClock(starts_at=at("09:20:00"), speed=30))
+    code = run_live(chosen, verbose=True, clock=twin.clock)
     killer.join()
     assert code == 0
     assert twin.position() == 0
