@@ -95,7 +95,7 @@ def test_wrong_settings_are_all_listed_with_exit_code_2(tmp_path: Path) -> None:
 
 def test_an_empty_file_is_told_all_it_lacks(tmp_path: Path) -> None:
     said = invoke("run", "--config", str(write(tmp_path, "")))
-    for key in ("instruments", "daily_loss_rupees", "accept_no_edge", "BOT_LIVE_ACCESS_TOKEN"):
+    for key in ("[[instruments]]", "daily_loss_rupees", "accept_no_edge", "BOT_LIVE_ACCESS_TOKEN"):
         assert key in said
 
 
