@@ -81,7 +81,7 @@ EQUITY = {
 BROKEN = listed(26_000, lot_size=None)
 ROWS = [EQUITY, INDEX, listed(), listed(25_050), listed(kind="PE"), SHARE, FUTURE, SENSEX]
 PLAIN = json.dumps(ROWS, ensure_ascii=False).encode()
-PACKED = gzip.compress(PLAIN)
+PACKED = gzip.compress(PLAIN, mtime=0)
 
 
 class At(CountingClock):
