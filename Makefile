@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TRAIN := .venv-train
 SDK := .venv-sdk
 
-.PHONY: help env demo test test-components lint proto lock bench docs train-env sdk-env cloud-env clean
+.PHONY: help env demo test test-components lint proto lock soak bench docs train-env sdk-env cloud-env clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -47,6 +47,12 @@ lock: env ## write the lock files anew
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-sdk.lock
 	$(BIN)/uv pip compile requirements-cloud.in --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-cloud.lock
+
+soak: env ## hours: 20,000 simulated days, every planted bug searched for, a million wounded frames
+	$(BIN)/bot simulate --seeds 0:20000 --focus
+	$(BIN)/bot simulate --seeds 0:500
+	$(BIN)/python -m tests.planted_bugs --search 2000
+	$(BIN)/python -m tests.fuzz 1000000 100000
 
 bench: env ## the decision path against bare parse and bare inference; memory and seconds to ready
 	$(BIN)/python -m benchmarks.decision_path
