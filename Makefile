@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 TRAIN := .venv-train
 SDK := .venv-sdk
-SOAK_SEEDS ?= 1:201
 
 .PHONY: help env demo test test-components soak lint proto lock bench docs train-env sdk-env cloud-env clean
 
@@ -31,10 +30,6 @@ test-components: env ## the tests that need heavy real components; they skip lou
 	@$(MAKE) cloud-env || echo "checkov, hadolint and podman-compose are not to be had: their tests will be skipped."
 	$(BIN)/python -m pytest -q -m component
 
-soak: env ## every property at 2,000 fresh examples, and 200 simulated days: minutes to hours, for a night
-	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q -n auto --dist worksteal -m "not component"
-	$(BIN)/bot simulate --focus --seeds $(SOAK_SEEDS)
-
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,6 +48,13 @@ lock: env ## write the lock files anew
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-sdk.lock
 	$(BIN)/uv pip compile requirements-cloud.in --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-cloud.lock
+
+soak: env ## hours: every property at 2,000 examples, 20,000 simulated days, planted bugs, a million wounded frames
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q -n auto --dist worksteal -m "not component"
+	$(BIN)/bot simulate --seeds 0:20000 --focus
+	$(BIN)/bot simulate --seeds 0:500
+	$(BIN)/python -m tests.planted_bugs --search 2000
+	$(BIN)/python -m tests.fuzz 1000000 100000
 
 bench: env ## the decision path against bare parse and bare inference; memory and seconds to ready
 	$(BIN)/python -m benchmarks.decision_path

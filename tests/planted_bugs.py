@@ -18,13 +18,12 @@ from unittest.mock import patch
 
 from bot.assemble import day, world
 from bot.assemble.world import DAY, World
-from bot.core import account, engine, execution, leaving, risk, strategy
-from bot.core.commands import AskSnapshot, CancelOrder, ModifyOrder, PlaceOrder
+from bot.core import account, engine, leaving, risk, strategy
+from bot.core.commands import ModifyOrder, PlaceOrder
 from bot.core.events import Act, Heartbeat, OrderType, Outcome, SendOutcome, Side, Tick
 from bot.core.orders import Word
 from bot.core.session import Session
 from bot.core.units import SECOND
-from bot.run import outbox
 from bot.simulate.checks import Breach
 from bot.simulate.troubles import Kind, Trouble
 from bot.upstox import broker, rest, wire_market, wire_orders
@@ -197,10 +196,6 @@ def _halved(report: Any) -> Any:
     return report._replace(filled_quantity=report.filled_quantity // 2)
 
 
-def _dearer(report: Any) -> Any:
-    return report._replace(filled_value=report.filled_value + 100 * report.filled_quantity)
-
-
 def _as_sell(command: ModifyOrder) -> PlaceOrder:
     return PlaceOrder(
         f"{command.tag}x", world.KEY, Side.SELL, command.order_type, command.quantity, command.price,
@@ -219,19 +214,20 @@ def _late(self: Any, commands: list[Any], event: Any) -> list[Any]:
     return out
 
 
-def _not_written(self: Any, _records: Any, commands: Any) -> Any:
-    future = asyncio.get_running_loop().create_future()
-    future.set_result(True)
-    self._write_fills([c for c in commands if type(c).__name__ == "RecordFill"])
-    return future
-
-
 def _amnesia(real: Any) -> Any:
     class Amnesia(real):  # type: ignore[misc]
         def read(self) -> list[Any]:
             return []
 
     return Amnesia
+
+
+async def _empty(*_: Any) -> tuple[Any, ...]:
+    return ()
+
+
+async def _tells_token(*_: Any) -> tuple[Any, ...]:
+    raise ValueError(world.CANARY)
 
 
 def _raises(*_: Any) -> Any:
@@ -246,7 +242,7 @@ def _asserted(outcome: SendOutcome) -> SendOutcome:
 LOST: Final = _scripted(Kind.REPLY_LOST, Kind.REPLY_SLOW, Kind.ACCEPTED_LATE, every=12.0)
 DEATHS: Final = _scripted(Kind.KILL_AFTER, Kind.KILL, every=45.0, seconds=1.0)
 PARTS: Final = _scripted(Kind.THIN_BOOK, every=60.0, seconds=59.0, amount=1)
-STREAM: Final = _scripted(Kind.STREAM_LOSES, every=40.0, seconds=39.0)
+STREAM: Final = _scripted(Kind.STREAM_LOSES, every=40.0, seconds=12.0)
 
 BUGS: Final = (
     # ---- the first implementation's own
@@ -257,9 +253,9 @@ BUGS: Final = (
     Bug("fire and forget", 1, lambda: _both(
         _instead(engine.Engine, "_report", lambda real: lambda *_: None),
         _instead(engine.Engine, "_snapshot", lambda real: _ready_anyhow))),
-    Bug("flatten only on a tick", 1, _instead(engine.Engine, "handle", _only_on_ticks),
-        (Trouble(SHORT.flatten_at - 45 * SECOND, Kind.FEED_REFUSED, 150.0, 0),
-         Trouble(SHORT.flatten_at - 45 * SECOND, Kind.FEED_DROP, 0.0, 0))),
+    Bug("flatten only on a tick", 3, _instead(engine.Engine, "handle", _only_on_ticks),
+        (Trouble(SHORT.flatten_at - 62 * SECOND, Kind.FEED_REFUSED, 170.0, 0),
+         Trouble(SHORT.flatten_at - 62 * SECOND, Kind.FEED_DROP, 0.0, 0))),
     Bug("state lost on a crash", 1, lambda: _both(
         _instead(day, "replay", _forgets),
         _instead(engine.Engine, "is_own", lambda real: lambda self, tag: tag in self.account.orders)),
@@ -272,24 +268,24 @@ BUGS: Final = (
     Bug("fills added, not compared", 1, _instead(account.Account, "heard", _adds), PARTS),
     Bug("only the first fill of an order heard", 1, _instead(account.Account, "heard", _first_word_only),
         PARTS),
-    Bug("no reconciliation", 1, _unless(AskSnapshot), STREAM),
-    Bug("an open order is not looked for", 1, _instead(
-        execution, "snapshot_due", lambda real: lambda *_, **__: None), STREAM),
     Bug("an accepted order is taken for complete", 1, _instead(
         account.Account, "_move", lambda real: lambda self, order, word: real(
             self, order, Word.COMPLETE if word is Word.ACCEPTED else word))),
     Bug("quantity of a report halved", 1, _instead(
         wire_orders, "order_report", lambda real: lambda *a: _halved(real(*a)))),
-    Bug("average price off by one rupee", 1, _instead(
-        wire_orders, "order_report", lambda real: lambda *a: _dearer(real(*a)))),
     # ---- protection
     Bug("no stop at the exchange", 1, _unless(PlaceOrder, lambda c: c.order_type is OrderType.SL)),
-    Bug("the stop covers half", 1, _changed(
-        lambda c: isinstance(c, PlaceOrder) and c.order_type is OrderType.SL and c.quantity > 65,
-        quantity=lambda c: c.quantity - 65)),
-    Bug("the stop is cancelled before the exit", 1, _each(
-        lambda c: CancelOrder(c.tag, c.order_id, "exit") if isinstance(c, ModifyOrder) else c)),
-    Bug("the stop is never resized", 1, _unless(ModifyOrder), PARTS),
+    Bug("the stop covers half, and nobody looks", 1, lambda: _both(
+        _changed(lambda c: isinstance(c, PlaceOrder) and c.order_type is OrderType.SL and c.quantity > 65,
+                 quantity=lambda c: c.quantity - 65),
+        _instead(leaving, "_resize", lambda real: lambda *_: iter(())))),
+    Bug("the stop at a price off the tick", 1, _changed(
+        lambda c: isinstance(c, PlaceOrder) and c.order_type is OrderType.SL, price=lambda c: c.price + 1)),
+    Bug("the stop without a price", 1, _changed(
+        lambda c: isinstance(c, PlaceOrder) and c.order_type is OrderType.SL, price=lambda _: 0)),
+    Bug("the stop in another instrument", 1, _changed(
+        lambda c: isinstance(c, PlaceOrder) and c.order_type is OrderType.SL,
+        instrument=lambda _: "NSE_FO|1")),
     Bug("a second SELL beside the stop", 1, _each(
         lambda c: _as_sell(c) if isinstance(c, ModifyOrder) else c)),
     Bug("the stop buys", 1, _changed(
@@ -297,13 +293,13 @@ BUGS: Final = (
     # ---- leaving
     Bug("no flatten at all", 1, _instead(
         engine.Engine, "_exit", lambda real: lambda self, desk, reason, at: None)),
-    Bug("exits never re-priced", 1, _unless(ModifyOrder)),
+    Bug("exits never priced, no last rung", 3, lambda: _both(
+        _unless(ModifyOrder), _instead(leaving, "_last_rung", lambda real: lambda *_: ""))),
     Bug("an exit one lot too large", 1, _changed(
         lambda c: isinstance(c, ModifyOrder), quantity=lambda c: c.quantity + 65)),
+    Bug("an exit of twice what is held", 1, _changed(
+        lambda c: isinstance(c, ModifyOrder), quantity=lambda c: 2 * c.quantity)),
     Bug("flatten forgets the position", 1, _instead(leaving, "sellable", lambda real: lambda desk: 0)),
-    Bug("exits priced far above the market", 1, _changed(
-        lambda c: isinstance(c, ModifyOrder) and c.order_type is OrderType.LIMIT,
-        price=lambda c: c.price + 50_00)),
     # ---- entering
     Bug("entries of double the quantity", 1, _changed(_entry, quantity=lambda c: 2 * c.quantity)),
     Bug("entries of half a lot", 1, _changed(_entry, quantity=lambda c: 32)),
@@ -317,18 +313,28 @@ BUGS: Final = (
     Bug("entries on a dead feed's last tick", 1, _commands(_late),
         _scripted(Kind.FEED_STALL, every=60.0, seconds=20.0)),
     Bug("no limit of entries", 1, _instead(risk, "_limits", lambda real: lambda *_: None)),
-    Bug("a tag used twice", 1, _changed(_entry, tag=lambda c: "k260916r1n0")),
+    Bug("entries beyond the config's quantity by one", 1,
+        _changed(_entry, quantity=lambda c: c.quantity + 1)),
+    Bug("entries for nothing", 1, _changed(_entry, price=lambda _: 0)),
+    Bug("entries sold, not bought", 1, _changed(_entry, side=lambda _: Side.SELL)),
+    Bug("entries without a number behind them", 1, _changed(
+        _entry, decision=lambda c: c.decision._replace(probability=float("nan")))),
     # ---- restarts, the disk
-    Bug("sent before it is on the disk", 1, _instead(outbox.Outbox, "_submit", lambda real: _not_written),
-        DEATHS),
-    Bug("a restart doubts nothing", 1,
+    Bug("a restart doubts nothing", 2,
         _instead(account.Account, "doubt", lambda real: lambda self, mono: None), DEATHS),
-    Bug("every start is the first", 1, _instead(world, "SimJournal", _amnesia), DEATHS),
+    Bug("every start is the first, and its tags strangers", 1, lambda: _both(
+        _instead(world, "SimJournal", _amnesia),
+        _instead(engine.Engine, "is_own", lambda real: lambda self, tag: tag in self.account.orders)),
+        DEATHS),
     # ---- broken by others
-    Bug("a short is never covered", 1, _instead(leaving, "_cover", lambda real: lambda *_: iter(())), None),
     Bug("another hand's units sold, too", 1, _changed(
-        lambda c: isinstance(c, PlaceOrder) and c.side is Side.SELL, quantity=lambda c: c.quantity + 65),
-        _scripted(Kind.MANUAL_BUY, every=60.0)),
+        lambda c: isinstance(c, PlaceOrder) and c.side is Side.SELL, quantity=lambda c: c.quantity + 65)),
+    Bug("modifies raise", 1, _instead(rest.UpstoxRest, "modify", lambda real: _raises)),
+    Bug("the order book is taken for empty", 2, _instead(
+        rest.UpstoxRest, "order_book", lambda real: _empty), STREAM),
+    Bug("positions read as flat", 1, _instead(rest.UpstoxRest, "positions", lambda real: _empty)),
+    Bug("the token in the log", 1, _instead(
+        rest.UpstoxRest, "order_book", lambda real: _tells_token)),
     Bug("frames of noise end the process", 1, _instead(
         wire_market.MarketDecoder, "_undecodable", lambda real: _raises), _scripted(Kind.FEED_GARBAGE)),
     Bug("a stalled answer ends the process", 1, _outcomes(_asserted), LOST),

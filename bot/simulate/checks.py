@@ -193,6 +193,8 @@ class Judge:
         # No price: only the last rung, the broker's own closing of our position at market.
         if order.price % contract.tick or (order.price <= 0) != bool(order.closes):
             self._breach(now, "12 config gate", f"price {order.price}")
+        if order.reason == "ENTRY" and order.side is Side.SELL:
+            self._breach(now, "12 config gate", f"an entry that sells: {order}")
         self._asked_at[order.tag] = now
         if order.side is Side.SELL or order.reason != "ENTRY":
             return
