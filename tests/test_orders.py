@@ -8,13 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core.account import Account
+from bot.core.books import Order
 from bot.core.charges import card_on
 from bot.core.commands import NOT_DECIDED, CancelOrder, ModifyOrder, PlaceOrder, Reason
-from bot.core.events import Act, OrderReport, OrderType, Outcome, SendOutcome, Side
+from bot.core.desk import Desk
+from bot.core.events import Act, BrokerSnapshot, OrderReport, OrderType, Outcome, SendOutcome, Side
+from bot.core.forecast import Forecaster
 from bot.core.orders import FINAL, State, Word, advance, word_of
+from bot.core.reconcile import reconcile
+from bot.core.rules import Contract
 from tests.conftest import KEY
 
 TAG = "k260916r1n1"
+CONTRACT = Contract(KEY, 75, 75, 5, 1800, "NSE")
 CARD = {KEY: card_on(date(2026, 9, 16), "NSE")}
 
 
@@ -69,6 +75,41 @@ def test_any_order_and_repetition_of_the_words_gives_the_same_account(
     assert sum(row.quantity for row in rows) == 75
     assert sum(row.value for row in rows) == 75 * 30_005
     assert not account.open
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["book", "again", "stream", "modify"]), st.integers(0, 6)), max_size=25
+    )
+)
+def test_a_row_passed_over_in_the_book_would_have_changed_nothing(steps: list[tuple[str, int]]) -> None:
+    """Rows that are the very same objects may be skipped; equal ones that are others never are."""
+    words = [*LIFE, report("cancelled", 25), report("rejected"), report("not modified"), report("odd")]
+    kept, other = fresh(), fresh()
+    desks = [Desk(CONTRACT, Forecaster(lambda _: 0.5)) for _ in range(2)]
+    row = words[0]
+    for mono, (what, number) in enumerate(steps):
+        if what == "modify" and TAG in kept.open:
+            change = ModifyOrder(TAG, "261", OrderType.LIMIT, 75, 30_000, 0, Reason.ENTRY, NOT_DECIDED)
+            kept.sent(change, mono)
+            other.sent(change, mono)
+        elif what == "stream":
+            assert kept.heard(words[number]) == other.heard(words[number])
+        else:
+            row = row if what == "again" else words[(number + mono) % len(words)]
+            found = []
+            for account, desk, word in zip((kept, other), desks, (row, row._replace()), strict=True):
+                snapshot = BrokerSnapshot(mono, mono, mono, (word,), ())
+                made = reconcile(snapshot, account, {KEY: desk}, lambda _: True)
+                found.append((made._replace(heard=()), [order.state for order in made.heard]))
+            assert found[0] == found[1]
+        assert _facts(kept) == _facts(other)
+
+
+def _facts(account: Account) -> list[object]:
+    order = account.orders[TAG]
+    names = [name for name in Order.__slots__ if name != "told"]
+    return [*(getattr(order, name) for name in names), list(account.open), account.position(KEY)]
 
 
 STOP = "k260916r1n2"

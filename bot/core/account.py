@@ -77,6 +77,7 @@ class Account:
                     self.entries_at.append(command.decision.at)
             case ModifyOrder():
                 order = self.orders[command.tag]
+                order.told = None
                 order.amends += 1
                 order.amend_at = mono
                 order.asked = Terms(
@@ -98,6 +99,7 @@ class Account:
     def amend_lapsed(self, order: Order) -> None:
         """No word settled a modify in time: the broker's last word on the terms stands, ask again."""
         order.asked, order.amend_failed = None, True
+        order.told = None
 
     def was_alive(self, tag: str, order_id: str) -> bool:
         """In a replay: by now the broker had told us of this order. False when it is over all the same."""
@@ -170,6 +172,8 @@ class Account:
     def heard(self, report: OrderReport) -> Heard:
         """The broker's word on one of our orders (by tag). Unknown tags are the caller's business."""
         order = self.orders[report.tag]
+        before = order.state
+        order.told = None
         order.missing = 0
         order.order_id = report.order_id or order.order_id
         order.exchange_order_id = report.exchange_order_id or order.exchange_order_id
@@ -186,7 +190,11 @@ class Account:
         if word is Word.CANCEL_FAILED:
             order.amend_failed = True
         anomaly = self._move(order, word)
-        return Heard(fill, anomaly) if fill or anomaly else _NOTHING
+        if fill or anomaly:
+            return Heard(fill, anomaly)
+        if order.state is before and before in FINAL:
+            order.told = report
+        return _NOTHING
 
     def named(self, report: OrderReport) -> OrderReport:
         """The report with our tag, where its order carries none but its id is known to be ours."""
@@ -215,6 +223,7 @@ class Account:
         if after is None:
             return f"{word} makes no sense for an order that is {order.state}"
         order.state = after
+        order.told = None
         if after in FINAL:
             self.open.pop(order.command.tag, None)
         else:

@@ -6,7 +6,7 @@ Only account.py writes them; whoever works orders reads them. No rule of trading
 from typing import NamedTuple
 
 from bot.core.commands import PlaceOrder
-from bot.core.events import OrderType, Side
+from bot.core.events import OrderReport, OrderType, Side
 from bot.core.orders import FINAL, State
 from bot.core.units import Nanos, Paise, Quantity
 
@@ -44,6 +44,7 @@ class Order:
         "rests",
         "state",
         "terms",
+        "told",
     )
 
     def __init__(self, command: PlaceOrder, mono: Nanos) -> None:
@@ -67,6 +68,7 @@ class Order:
         self.amend_at: Nanos = mono  # monotonic: last placed, modified or cancelled
         self.amend_failed = False  # the last modify came to nothing
         self.cancel_asked = False  # by us, ever
+        self.told: OrderReport | None = None  # it is over, and hearing this report again changes nothing
 
     @property
     def final(self) -> bool:

@@ -36,7 +36,11 @@ def reconcile(
     adopted: list[str] = []
     foreign: list[OrderReport] = []
     seen: set[str] = set()
+    orders = account.orders
     for word in snapshot.orders:
+        told = orders.get(word.tag)
+        if told is not None and told.told is word:
+            continue  # most of a long day's book: orders that are over, read again as they were
         row = account.named(word)
         if row.instrument not in desks:
             continue
@@ -45,11 +49,11 @@ def reconcile(
                 foreign.append(row)
             continue
         seen.add(row.tag)
-        if row.tag not in account.orders:
+        if row.tag not in orders:
             account.adopt(row, snapshot.mono)
             adopted.append(row.tag)
-        if not account.orders[row.tag].final:
-            known.append(account.orders[row.tag])
+        if not orders[row.tag].final:
+            known.append(orders[row.tag])
         heard = account.heard(row)
         if heard.fill is not None:
             fills.append(heard.fill)

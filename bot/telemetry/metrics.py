@@ -198,8 +198,10 @@ class MetricsObserver:
                 self._report(event)
             case BrokerSnapshot():
                 metrics.set(names.RECONCILED, event.at / SECOND)
+                placed = self._placed  # few; a day's book is long
                 for report in event.orders:
-                    self._report(report)
+                    if report.tag in placed:
+                        self._report(report)
             case SendOutcome():
                 self._answer(event)
             case FeedUp():

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from random import Random
 from typing import Final
 
+import orjson
+
 from bot.core.rules import Contract
 from bot.core.units import SECOND, InstrumentKey, Nanos, Paise, Quantity, paise, tick_ceil, tick_floor
 from bot.run.ports import Clock
@@ -60,6 +62,7 @@ class Floor:
         self.login = Login(app, self.access, rows.USER, Random(f"{seed}/logins"))  # noqa: S311
         self.listings = Listings(self.contracts, hours.day)
         self.killed: dict[str, Nanos] = {}  # segment → since when its kill switch is on
+        self.written: dict[str, tuple[OrderRow, orjson.Fragment]] = {}  # order id → its row, and that as JSON
         self.refused: Counter[str] = Counter()  # code or text → how often we said no by ourselves
         self.injected: Counter[str] = Counter()  # texts of rejections on command, still to come
         self.errands: set[asyncio.Task[None]] = set()

@@ -7,11 +7,14 @@ from datetime import date
 from http import HTTPStatus
 from typing import Final
 
+import orjson
+
 from bot.core.units import MILLISECOND
 from bot.sim.orders import OrderRow
 from bot.twin import rows
 from bot.twin.answers import Answer, Json, Refused, success
 from bot.twin.calls import Call
+from bot.twin.floor import Floor
 from bot.twin.hours import EXCHANGES
 
 SEGMENT_OF_EXCHANGE: Final = {exchange: segment for segment, exchange in EXCHANGES.items()}
@@ -22,8 +25,16 @@ SEGMENT_OF_EXCHANGE: Final = {exchange: segment for segment, exchange in EXCHANG
 
 async def order_book(call: Call) -> Answer:
     """GET /v2/order/retrieve-all."""
-    contracts = call.floor.contracts
-    return success([rows.order_row(row, contracts[row.instrument]) for row in call.floor.exchange.orders()])
+    return success([_written(call.floor, row) for row in call.floor.exchange.orders()])
+
+
+def _written(floor: Floor, row: OrderRow) -> orjson.Fragment:
+    """The row's JSON, made once: the book is read every few seconds, and most of it is over and done with."""
+    kept = floor.written.get(row.order_id)
+    if kept is None or kept[0] is not row:
+        kept = row, orjson.Fragment(orjson.dumps(rows.order_row(row, floor.contracts[row.instrument])))
+        floor.written[row.order_id] = kept
+    return kept[1]
 
 
 async def order_details(call: Call) -> Answer:

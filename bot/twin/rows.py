@@ -5,7 +5,6 @@ here; an average is not rounded, so that quantity × average is the money to the
 """
 
 from fractions import Fraction
-from functools import lru_cache
 from typing import Final
 
 from bot.core.charges import Charges
@@ -30,11 +29,6 @@ def symbol(contract: Contract) -> str:
 
 def order_row(row: OrderRow, contract: Contract) -> Json:
     """A row of the order book and of the details."""
-    return dict(_order_row(row, contract))
-
-
-@lru_cache(maxsize=4096)  # the book is read every few seconds, and most of it is over and done with
-def _order_row(row: OrderRow, contract: Contract) -> Json:
     return {
         "exchange": EXCHANGES[segment_of(row.instrument)],
         "product": row.product,

@@ -27,7 +27,7 @@ from bot.upstox import wire_orders as wire
 from bot.upstox.line import Access, Line
 from bot.upstox.reconnect import AuthorizeFailed
 from bot.upstox.throttle import ORDER_LIMITS, READ_LIMITS, Throttle
-from bot.upstox.wire_answers import CallResult, ReadFailed, order_result, read_data
+from bot.upstox.wire_answers import Answer, CallResult, ReadFailed, order_result, read_data
 
 CONNECT_SECONDS: Final = 2.0
 TOTAL_SECONDS: Final = 5.0  # hazards A4
@@ -73,6 +73,7 @@ class UpstoxRest:
         """`algo_name`: only for a registered algo (upstox §1.2). `trust`: other roots than the usual ones."""
         trust = trust or _usual_roots()
         self._book = wire.OrderBook()
+        self._book_read: tuple[Answer, object] | None = None  # the last answer, and its data
         self._clock = clock
         self._token = token
         self._orders = Line(
@@ -161,7 +162,7 @@ class UpstoxRest:
 
     async def order_book(self) -> tuple[OrderReport, ...]:
         """The day's orders, from all of the user's channels."""
-        data = await self._read("/v2/order/retrieve-all")
+        data = await self._read("/v2/order/retrieve-all", read=self._book_data)
         return _rows(lambda: self._book.decode(data, self._clock.now(), self._clock.monotonic()))
 
     async def positions(self) -> tuple[PositionRow, ...]:
@@ -239,15 +240,28 @@ class UpstoxRest:
             raise AuthorizeFailed(HTTPStatus.OK, "NO_ADDRESS")
         return address
 
+    def _book_data(self, answer: Answer) -> object:
+        """`read_data`, but the same bytes are not parsed twice: while a stop rests, most readings of the book
+        are the one before.
+        """
+        if self._book_read is None or self._book_read[0] != answer:
+            self._book_read = answer, read_data(answer)
+        return self._book_read[1]
+
     async def _read(
-        self, path: str, query: dict[str, str] | None = None, *, attempts: int = READ_ATTEMPTS
+        self,
+        path: str,
+        query: dict[str, str] | None = None,
+        *,
+        attempts: int = READ_ATTEMPTS,
+        read: Callable[[Answer], object] = read_data,
     ) -> object:
         left = attempts
         while True:
             await self._reads.throttle.take()
             left -= 1
             try:
-                return read_data(await self._reads.exchange("GET", path, self._token(), query or {}))
+                return read(await self._reads.exchange("GET", path, self._token(), query or {}))
             except ReadFailed as failure:
                 if not left or failure.reason not in _PASSING:
                     raise
