@@ -28,6 +28,9 @@ _ROW = Struct(f"={FEATURES}f")
 _pack_row = _ROW.pack_into
 
 
+_WHOLE = 1.5 * 2**52  # added and taken away again, it rounds to a whole number: `round` without the call
+
+
 def round6(value: float) -> float:
     """`round(value, 6)`, the very same double, at a third of its price: that one prints and reads decimals.
 
@@ -36,7 +39,7 @@ def round6(value: float) -> float:
     """
     scaled = value * 1e6
     if -1e12 < scaled < 1e12:
-        whole = round(scaled)
+        whole = scaled + _WHOLE - _WHOLE
         if whole and -0.499 < scaled - whole < 0.499:  # `whole`: a zero has a sign, and keeps it
             return whole / 1e6
     return round(value, 6)

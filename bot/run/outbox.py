@@ -43,6 +43,7 @@ Kept: TypeAlias = (
 Acting: TypeAlias = PlaceOrder | ModifyOrder | CancelOrder | AskSnapshot | RecordFill
 Encode: TypeAlias = Callable[[Kept], tuple[str, str]]  # a record's kind and its JSON body
 WriteFills: TypeAlias = Callable[[Sequence[RecordFill]], None]
+_TELLING = frozenset({OrderReport, SendOutcome, Operator})  # kept though nothing came of them (`_heard`)
 
 
 class Outbox:
@@ -72,6 +73,8 @@ class Outbox:
 
     def put(self, event: Event, commands: list[Command]) -> None:
         """Take what a turn left: records of what was heard, then what was decided."""
+        if not commands and type(event) not in _TELLING:
+            return  # nearly every turn
         kept = _heard(event, commands)
         kept += [
             c for c in commands if isinstance(c, PlaceOrder | ModifyOrder | CancelOrder | RecordFill | Alert)
