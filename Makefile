@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TRAIN := .venv-train
 SDK := .venv-sdk
 
-.PHONY: help env demo test test-components lint proto lock soak bench docs train-env sdk-env cloud-env clean
+.PHONY: help env demo test test-components soak lint proto lock bench docs train-env sdk-env cloud-env clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -22,11 +22,12 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 demo: env ## one whole trading day against the built-in Upstox twin, within a minute
 	$(BIN)/bot demo
 
-test: env lint ## lint, types, and every test that needs no special component
-	$(BIN)/python -m pytest -q -m "not component"
+test: env lint ## lint, types, and every test that needs no special component, on all cores
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal -m "not component"
 
 test-components: env ## the tests that need heavy real components; they skip loudly where one is missing
 	@$(MAKE) sdk-env || echo "The official Upstox client is not to be had: its test will be skipped."
+	@$(MAKE) cloud-env || echo "checkov, hadolint and podman-compose are not to be had: their tests will be skipped."
 	$(BIN)/python -m pytest -q -m component
 
 lint: env
@@ -48,7 +49,8 @@ lock: env ## write the lock files anew
 	$(BIN)/uv pip compile requirements-cloud.in --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-cloud.lock
 
-soak: env ## hours: 20,000 simulated days, every planted bug searched for, a million wounded frames
+soak: env ## hours: every property at 2,000 examples, 20,000 simulated days, planted bugs, a million wounded frames
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q -n auto --dist worksteal -m "not component"
 	$(BIN)/bot simulate --seeds 0:20000 --focus
 	$(BIN)/bot simulate --seeds 0:500
 	$(BIN)/python -m tests.planted_bugs --search 2000

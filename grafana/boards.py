@@ -6,7 +6,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.panels import BYTES, COUNT, RUPEES, SECONDS, SHARE, Query, board, graph, heat, number
 
-NET: Final = "bot_pnl_realized_rupees + bot_pnl_unrealized_rupees - bot_charges_rupees"
+NET: Final = "bot_pnl_net_rupees"
 _SIDES: Final = 'sum(increase(bot_orders_total{{side="{side}",outcome="FILLED"}}[15s])) > 0'
 NOTES: Final = (
     ("Entries", "green", _SIDES.format(side="BUY")),
@@ -54,6 +54,7 @@ def trading() -> Dashboard:
             RUPEES,
             Query(NET, "net"),
             Query("bot_pnl_realized_rupees", "realized"),
+            Query("bot_pnl_unrealized_rupees", "open"),
             Query("-bot_charges_rupees", "charges"),
             Query("-bot_daily_loss_limit_rupees", "limit"),
             width=8,
@@ -169,7 +170,7 @@ def review() -> Dashboard:
     """Day review."""
     filled = 'sum(increase(bot_orders_total{{side="{}",outcome="FILLED"}}[$__range]))'
     panels = [
-        number("Net", RUPEES, Query(f"last_over_time(({NET})[$__range:])"), good=0),
+        number("Net", RUPEES, Query(f"last_over_time({NET}[$__range])"), good=0),
         number("Gross", RUPEES, Query("last_over_time(bot_pnl_realized_rupees[$__range])"), good=0),
         number("Charges", RUPEES, Query("last_over_time(bot_charges_rupees[$__range])")),
         number("Bought", COUNT, Query(filled.format("BUY")), says="Orders filled"),
@@ -183,6 +184,8 @@ def review() -> Dashboard:
             Query("-bot_charges_rupees", "charges"),
             width=24,
         ),
+        graph("Charges by component", RUPEES,
+              Query("bot_charges_component_rupees", "{{component}}"), width=24),
         graph("Price and estimate", RUPEES, Query("bot_price_rupees", "{{instrument}}"),
               Query("bot_kalman_price_rupees", "estimate"), width=24),
         graph("Orders", COUNT, Query("sum by (outcome) (bot_orders_total)", "{{outcome}}")),

@@ -1,19 +1,23 @@
 """Shared makers. Instants of tests stand on one pinned day; nothing here depends on today's date."""
 
+import os
 from collections import Counter
 from datetime import date, time
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from bot.core.rules import Contract
 from bot.core.session import Session
 from bot.core.units import SECOND, ist_nanos
 
-# How long an example takes is a machine's business, not a property.
-settings.register_profile("house", deadline=None)
-settings.load_profile("house")
+# How long an example takes is a machine's business, not a property. `make test` looks at the same examples
+# every time, so that it never fails by chance; `make soak` looks at others, and at many.
+_SLOW_IS_FINE = [HealthCheck.too_slow]
+settings.register_profile("house", deadline=None, derandomize=True, suppress_health_check=_SLOW_IS_FINE)
+settings.register_profile("soak", deadline=None, max_examples=2_000, suppress_health_check=_SLOW_IS_FINE)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
 DAY = date(2026, 9, 16)
 KEY = "NSE_FO|45450"

@@ -64,7 +64,7 @@ def test_help_teaches() -> None:
         ("empty.csv", b"", "empty.csv"),
         ("headerless.csv", b"2025-08-05 09:24:52,BSE_INDEX|SENSEX,80832.95\n" * 3, "line 1"),
         ("broken.csv", b"timestamp,instrument,ltp\n2025-08-05 09:24:52,NSE_FO|1,abc\n", "line 2"),
-        ("cut.csv.gz", gzip.compress(b"timestamp,instrument,ltp\n" * 5000)[:60], "cut.csv.gz"),
+        ("cut.csv.gz", gzip.compress(b"timestamp,instrument,ltp\n" * 5000, mtime=0)[:60], "cut.csv.gz"),
         ("noise.bin", bytes(range(256)) * 8, "noise.bin"),
         ("feeds.json", b'[{"fullFeed": ', "feeds.json"),
     ],
@@ -95,7 +95,7 @@ def test_wrong_settings_are_all_listed_with_exit_code_2(tmp_path: Path) -> None:
 
 def test_an_empty_file_is_told_all_it_lacks(tmp_path: Path) -> None:
     said = invoke("run", "--config", str(write(tmp_path, "")))
-    for key in ("instruments", "daily_loss_rupees", "accept_no_edge", "BOT_LIVE_ACCESS_TOKEN"):
+    for key in ("[[instruments]]", "daily_loss_rupees", "accept_no_edge", "BOT_LIVE_ACCESS_TOKEN"):
         assert key in said
 
 
@@ -191,7 +191,7 @@ def test_bot_run_trades_against_the_twin_on_the_wall_clock_and_sigterm_ends_it_f
 
     killer = threading.Thread(target=terminate)
     killer.start()
-    code = run_live(chosen, verbose=True, clock=WallClock(starts_at=at("09:20:00"), speed=30))
+    code = run_live(chosen, verbose=True, clock=twin.clock)
     killer.join()
     assert code == 0
     assert twin.position() == 0

@@ -322,7 +322,7 @@ def test_a_token_the_broker_does_not_know_is_never_traded_with(
 ) -> None:
     put(secrets, JWT)
     with TwinThread(starts_at=at("09:20:00"), speed=30) as twin:
-        clock = WallClock(starts_at=at("09:20:00"), speed=30)
+        clock = twin.clock  # one clock for both: a slow start is no skew
         assert run_live(settings(tmp_path, twin.rest), verbose=False, clock=clock) == 3
         assert twin.traded() == 0
     said = capsys.readouterr().out
@@ -377,7 +377,7 @@ def test_a_new_token_in_the_secret_is_used_while_the_bot_trades(
 
         renewer = threading.Thread(target=renew_then_terminate)
         renewer.start()
-        clock = WallClock(starts_at=at("09:20:00"), speed=30)
+        clock = twin.clock  # one clock for both: a slow start is no skew
         code = run_live(settings(tmp_path, twin.rest), verbose=False, clock=clock)
         renewer.join()
         assert (code, twin.position()) == (0, 0)
@@ -398,7 +398,7 @@ def test_the_bot_proves_the_secrets_token_by_a_real_call_and_trades_with_it(
 
         killer = threading.Thread(target=terminate)
         killer.start()
-        clock = WallClock(starts_at=at("09:20:00"), speed=30)
+        clock = twin.clock  # one clock for both: a slow start is no skew
         code = run_live(settings(tmp_path, twin.rest), verbose=False, clock=clock)
         killer.join()
         assert (code, twin.position(), twin.traded() > 0) == (0, 0, True)
@@ -446,7 +446,7 @@ def test_asked_approved_posted_kept_proven_and_traded_with(
         app = login.App(client_id="our-client", client_secret="the-app-secret", notifier_url=door)
         floor: Any = twin.twin._floor
         floor.login.app = app
-        clock = WallClock(starts_at=at("09:20:00"), speed=30)
+        clock = twin.clock  # one clock for both: a slow start is no skew
         monkeypatch.setattr(webhook, "_now_ms", lambda: clock.now() // MILLISECOND)
         monkeypatch.setenv("UPSTOX_USER_ID", floor.login._user)
         monkeypatch.setenv("UPSTOX_API", twin.rest)

@@ -47,7 +47,13 @@ def test_a_day_runs_and_ends_flat_with_equal_books_and_an_archive(tmp_path: Path
     assert result.summary.trades >= 3
     assert all(row["trade_id"] for row in outcome.csv_rows)
     archived = sorted(path.name for path in (tmp_path / "archive" / "2026" / "09" / "16").iterdir())
-    assert archived == ["journal-2026-09-16.sqlite", "settings-2026-09-16.json", "trades-2026-09-16.csv"]
+    assert archived == [
+        "certificate-2026-09-16.json",
+        "journal-2026-09-16.sqlite",
+        "settings-2026-09-16.json",
+        "tape-2026-09-16-1.ktape.gz",
+        "trades-2026-09-16.csv",
+    ]
 
 
 def test_a_calm_day_alerts_nobody(tmp_path: Path) -> None:

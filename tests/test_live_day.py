@@ -122,6 +122,7 @@ def test_a_broker_that_disagrees_about_the_day_means_no_entries_and_a_notice(tmp
     world = World(tmp_path, closes="09:33:00")
     assert world.run() == EXIT_DONE
     assert any("calendar disagreement" in line["problem"] for line in world.said("calendar"))
+    assert "CalendarDisagreement" in {line["name"] for line in world.said("alert")}
     assert not world.said("order")
     assert world.said("contract_chosen")  # the day is watched, and nothing is bought
 

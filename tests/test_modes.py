@@ -19,9 +19,10 @@ from bot.core.units import SECOND
 from bot.run.ports import Turn
 from bot.sim.exchange import SimExchange
 from bot.sim.orders import ExchangeRules
+from bot.sim.pace import Pace
 from bot.sim.paper import PaperBroker
+from bot.storage.journal import JournalRefused
 from bot.twin.access import Stream
-from bot.twin.floor import Floor
 from bot.upstox.auth import Token
 from tests.conftest import KEY, at
 from tests.days import SHORT, Running, ShortDay
@@ -34,13 +35,13 @@ ORDER_PATHS = re.compile(r"/order/(place|modify|cancel|positions|multi)|portfoli
 def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Every REST call that any twin answers, by method and path."""
     calls: Counter[str] = Counter()
-    pace = Floor.pace
+    draw = Pace.__call__
 
-    def counted(floor: Floor, words: bytes) -> Random:
+    def counted(pace: Pace, words: bytes) -> Random:
         calls[words.partition(b"?")[0].decode()] += 1
-        return pace(floor, words)
+        return draw(pace, words)
 
-    monkeypatch.setattr(Floor, "pace", counted)
+    monkeypatch.setattr(Pace, "__call__", counted)
     return calls
 
 
@@ -107,13 +108,14 @@ def test_a_paper_day_killed_in_a_position_goes_on_with_it(tmp_path: Path) -> Non
 
     async def kill(running: Running) -> None:
         await running.until("09:18:00")
-        while True:
+        position = 0
+        while not position:
+            await running.clock.sleep_until(running.clock.now() + SECOND // 5)
+            assert running.clock.now() < SHORT.flatten_at, "never in a position, and only its stop open"
             desk = running.desk
             assert desk is not None
-            position = sum(holding.position for holding in desk.engine.account.holdings.values())
-            if position and not desk.engine.account.open:
-                break
-            await running.clock.sleep_until(running.clock.now() + SECOND // 5)
+            if all(order.command.reason is Reason.STOP_LOSS for order in desk.engine.account.open.values()):
+                position = sum(holding.position for holding in desk.engine.account.holdings.values())
         held.append(position)
         running.kill_and_restart()
 
@@ -242,6 +244,18 @@ async def test_a_refusal_is_the_brokers_own_and_a_modify_reaches_the_order() -> 
     (row,) = (order for order in snapshot.orders if order.tag == "b")
     assert (row.status, row.filled_quantity, row.filled_value) == ("complete", 65, 65 * 300_05)
     assert [(each.instrument, each.quantity) for each in snapshot.positions] == [(KEY, 65)]
+
+
+def test_simulated_orders_of_today_are_never_taken_up_by_a_live_start(tmp_path: Path) -> None:
+    """Paper at ten, live at eleven, one data folder: a position that is nobody's must not be sold."""
+
+    async def kill(running: Running) -> None:
+        await running.until("09:20:00")
+        object.__setattr__(running.plan, "mode", "live")
+        running.kill_and_restart()
+
+    with pytest.raises(JournalRefused, match=r"orders of mode paper; this start is mode live"):
+        ShortDay(tmp_path, mode="paper", meanwhile=kill).run()
 
 
 @pytest.mark.parametrize("value", [130 * 300_05, 65 * 300_05 + 65 * 300_10, 65 * 300_05 + 65 * 300_10 + 7])

@@ -13,20 +13,27 @@ from bot.simulate.network import Incarnation
 from bot.simulate.troubles import AWAY, Kind, Trouble, away, draw, longest_well
 
 
-def test_the_same_seed_is_the_same_day_whatever_the_hash_seed():
-    words = "from bot.assemble.world import World; print(World(11).run().digest)"
-    digests = {
-        subprocess.run(
-            [sys.executable, "-c", words],
-            env=os.environ | {"PYTHONHASHSEED": str(hash_seed)},
-            check=True, capture_output=True, text=True,
-        ).stdout
-        for hash_seed in (1, 2)
-    }  # fmt: skip
-    assert len(digests) == 1
+def test_the_same_seed_is_the_same_clean_day_whatever_the_hash_seed():
+    words = "from bot.assemble.world import World; print(World(1).run().digest)"
+    other = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+    there = subprocess.run(
+        [sys.executable, "-c", words],
+        env=os.environ | {"PYTHONHASHSEED": other},
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    day = World(1).run()
+    assert there.stdout.strip() == str(day.digest)
+    assert not day.breaches
+    assert sum(day.troubles.values()) > 10
+    assert day.trades
 
 
-@pytest.mark.parametrize("seed", range(1, 5))
+# Seed 1 is above. The last two would cost `make test` a minute: they are lived among the components' tests,
+# and in `make soak`.
+LONG = pytest.mark.component
+
+
+@pytest.mark.parametrize("seed", [2, pytest.param(3, marks=LONG), pytest.param(4, marks=LONG)])
 def test_a_focus_day_under_faults_violates_nothing(seed):
     day = World(seed).run()
     assert not day.breaches
@@ -58,8 +65,7 @@ def test_a_timeout_taken_for_a_refusal_is_caught(monkeypatch):
         Trouble(FOCUS.open_at + n * 40 * SECOND, kind, 20.0, 0)
         for n, kind in enumerate([Kind.REPLY_LOST, Kind.REPLY_SLOW, Kind.ACCEPTED_LATE] * 15, 5)
     ]
-    breaches = [b for seed in range(1, 4) for b in World(seed, troubles=troubles).run().breaches]
-    assert breaches
+    assert any(World(seed, troubles=troubles).run().breaches for seed in range(1, 4))
 
 
 def test_the_dead_have_no_effects():

@@ -22,7 +22,7 @@ from bot.core.events import (
     SendOutcome,
     Side,
 )
-from bot.storage.tape import TapeRefused, TapeWriter, event_of, event_text, read_tape, tapes_of
+from bot.storage.tape import EventPen, EventReader, TapeRefused, TapeWriter, read_tape, tapes_of
 from bot.twin.faults import Fault, FaultKind
 from tests.conftest import DAY, KEY
 from tests.days import MODEL, ShortDay, instant
@@ -98,11 +98,20 @@ def test_bot_replay_says_identical_or_what_differs_by_its_exit_code(tmp_path: Pa
     ],
 )
 def test_an_event_comes_back_as_it_was(event) -> None:
-    again = event_of(event_text(event))
+    again = EventReader().event(EventPen().text(event))
     assert again == event
     assert type(again) is type(event)
     if isinstance(again, OrderReport):
         assert isinstance(again.side, Side)
+
+
+def test_an_order_book_is_written_without_the_rows_that_did_not_change() -> None:
+    others = [REPORT._replace(order_id=str(number)) for number in range(300)]
+    books = [tuple(others), (*others, REPORT), (*others[:299], REPORT), (), tuple(others)]
+    pen, reader = EventPen(), EventReader()
+    texts = [pen.text(BrokerSnapshot(1, 2, 3, book, ())) for book in books]
+    assert [reader.event(text).orders for text in texts] == books
+    assert len(texts[1]) < len(texts[0]) / 100
 
 
 def test_a_torn_tape_gives_all_that_was_flushed(tmp_path: Path) -> None:
@@ -125,7 +134,7 @@ def test_what_is_no_tape_is_refused(tmp_path: Path) -> None:
         with pytest.raises(TapeRefused):
             list(read_tape(tmp_path / name))
     with pytest.raises(TapeRefused, match="another version"):
-        event_of(b'["Surprise",{}]')
+        EventReader().event(b'["Surprise",{}]')
 
 
 def test_a_disk_that_fails_ends_the_tape_and_nothing_else(tmp_path: Path) -> None:

@@ -17,17 +17,23 @@ import pytest
 from typer.testing import CliRunner
 
 from bot.__main__ import app
+from bot.assemble.admission import Morning
 from bot.assemble.day import Plan, on_thread
 from bot.assemble.live import run_live
+from bot.assemble.preflight.finding import unsafe
 from bot.assemble.token_watch import TokenWatch
+from bot.core.session import Session
 from bot.run.live import WallClock
 from bot.storage.token_file import write_token
+from bot.telemetry.logs import Logs
 from bot.twin import rest_account
 from bot.twin.answers import success
 from bot.twin.faults import Fault, FaultKind
 from bot.twin.server import TOKEN
-from tests.conftest import at
+from bot.upstox.auth import Token
+from tests.conftest import DAY, at
 from tests.days import Outcome, Running, ShortDay
+from tests.loopback import unused_port
 from tests.test_cli import settings
 from tests.test_preflight import TEXT
 from tests.twin_thread import TwinThread
@@ -285,17 +291,45 @@ def test_a_preflight_that_says_no_ends_entries_and_the_day_goes_on(
         chosen = settings(
             tmp_path, TEXT, BOT_STRATEGY__THRESHOLD="0.01",
             BOT_BROKER__API_HOST=twin.rest, BOT_BROKER__ORDER_HOST=twin.rest,
+            BOT_TELEMETRY__PORT=str(port := unused_port()),
         )  # fmt: skip
+        scraped: list[str] = []
+        look = threading.Timer(5.0, lambda: scraped.append(_metrics(port)))
+        look.start()
         stop = threading.Timer(6.0, _terminate)
         stop.start()
         ahead = WallClock(starts_at=twin.clock.now() + 30_000_000_000, speed=30)
         run_live(chosen, verbose=False, clock=ahead)
         stop.join()
+        look.join()
         assert twin.traded() == 0
+    assert 'bot_preflight_check_ok{check="clock"} 0.0' in scraped[0], "the page and the rules see it"
+    assert 'bot_preflight_check_ok{check="address"} 1.0' in scraped[0]
     lines = [orjson.loads(line) for line in capsys.readouterr().out.splitlines()]
     alerts = [line["name"] for line in lines if line["event"] == "alert"]
     assert "PreflightNoGo" in alerts
     assert "EntriesStopped" in alerts
+
+
+async def test_what_said_no_at_0850_and_is_mended_by_0910_does_not_cost_the_day(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The address is refused for a minute (or the broker is away): asked again, not remembered."""
+    with TwinThread(starts_at=at("08:50:30"), speed=30) as twin:
+        chosen = settings(tmp_path, TEXT, BOT_BROKER__API_HOST=twin.rest, BOT_BROKER__ORDER_HOST=twin.rest)
+        twin.inject(Fault(at("08:50:30"), FaultKind.WRONG_ADDRESS, 60.0))
+        logs = Logs(twin.clock.now)
+        morning = Morning(chosen, twin.clock, Session.on(DAY), logs)
+        findings = await morning.examine(Token(TOKEN))
+        logs.close()
+    assert unsafe(findings) == ()
+    lines = [orjson.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["name"] for line in lines if line["event"] == "alert"] == ["PreflightNoGo"]
+    assert [line["checks"] for line in lines if line["event"] == "preflight_mended"] == ["address"]
+
+
+def _metrics(port: int) -> str:
+    return httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
 
 
 def _terminate() -> None:

@@ -33,6 +33,7 @@ class AccessSettings:
     environment_token: str
     token_file: Path
     login: LoginSettings
+    data_folder: Path = Path("data")
 
 
 NOBODY = Identity("", "", active=True, exchanges=frozenset(), products=frozenset())
@@ -70,6 +71,7 @@ def load_access(path: Path | None, environ: dict[str, str] | None = None) -> Acc
         broker.live_access_token.get_secret_value(),
         broker.token_file or data.folder / TOKEN_FILE_NAME,
         login,
+        data.folder,
     )
 
 
@@ -80,6 +82,7 @@ def access_of(settings: Settings) -> AccessSettings:
         settings.broker.live_access_token.get_secret_value(),
         settings.token_file,
         LoginSettings(),
+        settings.data_folder,
     )
 
 

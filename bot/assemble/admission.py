@@ -13,7 +13,7 @@ from bot.assemble.access import TokenRefused, access_of, kept_token, verify
 from bot.assemble.day import Lines
 from bot.assemble.preflight.command import open_ground
 from bot.assemble.preflight.examine import examine
-from bot.assemble.preflight.finding import Finding, Verdict, unsafe
+from bot.assemble.preflight.finding import Finding, Verdict, outcomes, unsafe
 from bot.assemble.token_watch import TokenWatch
 from bot.core.events import Operator, OperatorAction
 from bot.core.session import Session
@@ -28,6 +28,7 @@ ALERT_BEFORE_OPEN: Final[Nanos] = 25 * 60 * SECOND  # 08:50; the preflight's tim
 LAST_LOOK_BEFORE_OPEN: Final[Nanos] = 5 * 60 * SECOND  # 09:10
 CONNECT_BEFORE_OPEN: Final[Nanos] = 15 * 60 * SECOND
 LOOK_EVERY: Final[Nanos] = 5 * SECOND
+EXAMINE_EVERY: Final[Nanos] = 60 * SECOND  # after a no-go, as long as there is time before the open
 _STEPS: Final = {Verdict.OK: "info", Verdict.WARN: "warning", Verdict.NO_GO: "error"}
 
 
@@ -72,7 +73,24 @@ class Morning:
         return None
 
     async def examine(self, token: Token) -> list[Finding]:
-        """The preflight, said line by line. From the connect phase on the running feed proves itself."""
+        """The preflight, said line by line; the last one's findings. What said no is asked again each minute
+        until 09:10: a broker that was away for a moment, or a mistake mended since, must not cost the day.
+        """
+        last_at = self._session.open_at - LAST_LOOK_BEFORE_OPEN
+        paged: tuple[str, ...] = ()
+        while True:
+            findings = await self._examined(token)
+            if (no := unsafe(findings)) and no != paged:
+                paged = no
+                self._say("PreflightNoGo", f"No entries: {', '.join(no)}. What to do stands in the log.")
+            if not no and paged:
+                self._logs.log.warning("preflight_mended", checks=", ".join(paged))
+            if not no or self._clock.now() + EXAMINE_EVERY > last_at:
+                return findings
+            await self._clock.sleep_until(self._clock.now() + EXAMINE_EVERY)
+
+    async def _examined(self, token: Token) -> list[Finding]:
+        """Once. From the connect phase on the running feed proves itself."""
         late = self._clock.now() >= self._session.open_at - CONNECT_BEFORE_OPEN
         async with open_ground(self._settings, self._clock, token) as ground:
             findings = await examine(ground, leave_out={"feed"} if late else ())
@@ -80,8 +98,6 @@ class Morning:
             tell = getattr(self._logs.log, _STEPS[found.verdict])
             told = {"verdict": found.verdict.value, "said": found.said, "advice": found.advice}
             tell("preflight", check=found.check, **told)
-        if no := unsafe(findings):
-            self._say("PreflightNoGo", f"No entries today: {', '.join(no)}. What to do stands in the log.")
         return findings
 
     def beside(self, admitted: Admitted, preflight: "asyncio.Task[list[Finding]] | None") -> "Beside":
@@ -159,6 +175,10 @@ class Beside:
     async def __call__(self, lines: Lines) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch.run(lines))
-            if self._preflight is not None and unsafe(await self._preflight):
+            if self._preflight is None:
+                return
+            findings = await self._preflight
+            lines.checked(outcomes(findings))
+            if unsafe(findings):
                 now, mono = self._clock.now(), self._clock.monotonic()
                 lines.put(Operator(now, mono, OperatorAction.STOP_ENTRIES, "preflight"))

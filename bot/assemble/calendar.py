@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
+from bot.assemble.access import NEW_TOKEN, AccessSettings, first_token
+from bot.assemble.twin_time import clock_for
 from bot.core.calendar import Kind, written
 from bot.core.calendar_update import Proposal, lines, propose, year_to_fetch
 from bot.core.units import ist
 from bot.run.live import WallClock
-from bot.settings import Settings
 from bot.storage import calendar_file
 from bot.upstox.auth import Token
-from bot.upstox.rest import Hosts, UpstoxRest
+from bot.upstox.rest import UpstoxRest
 from bot.upstox.wire_answers import ReadFailed
 
 EXIT_DONE, EXIT_FAILED = 0, 1
@@ -45,23 +46,32 @@ def show(data_folder: Path, year: int | None, today: date | None = None) -> Iter
 
 
 def fetch(
-    settings: Settings,
+    access: AccessSettings,
+    data_folder: Path,
     year: int | None,
     *,
     accept_it: bool,
     say: Callable[[str], None],
     today: date | None = None,
 ) -> int:
-    """Ask, print, write `calendar-YEAR.proposed.csv` (or calendar.csv). The exit code."""
-    clock = WallClock()
+    """Ask, print, write `calendar-YEAR.proposed.csv` (or calendar.csv). The exit code.
+
+    Raises TokenFileRefused.
+    """
+    clock = clock_for(access.hosts.api)
     asked_on = today or ist(clock.now()).date()
 
+    text, _ = first_token(access, clock.now())
+    try:
+        token = Token(text)
+    except ValueError:
+        say(f"! there is no token to ask the broker with: {NEW_TOKEN}")
+        return EXIT_FAILED
+
     async def ask() -> Proposal:
-        broker = settings.broker
-        token = Token(broker.live_access_token.get_secret_value())
-        rest = UpstoxRest(clock, token, Hosts(broker.api_host, broker.order_host))
+        rest = UpstoxRest(clock, token, access.hosts)
         try:
-            return await ask_for_year(rest, settings.data_folder, asked_on, year)
+            return await ask_for_year(rest, data_folder, asked_on, year)
         finally:
             await rest.aclose()
 
@@ -74,13 +84,13 @@ def fetch(
         say(line)
     if proposal.problems:
         return EXIT_FAILED
-    if not proposal.changes and calendar_file.load(settings.data_folder).covers(date(proposal.year, 1, 1)):
+    if not proposal.changes and calendar_file.load(data_folder).covers(date(proposal.year, 1, 1)):
         return EXIT_DONE
-    say(f"written: {_write(proposal, settings.data_folder, accept_it=accept_it)}")
+    say(f"written: {_write(proposal, data_folder, accept_it=accept_it)}")
     if not accept_it:
         say(
             "Nothing has changed yet. Compare it with the exchange's circular, then run with --accept "
-            f"(or move its lines into {settings.data_folder / calendar_file.OWN_NAME})."
+            f"(or move its lines into {data_folder / calendar_file.OWN_NAME})."
         )
     return EXIT_DONE
 

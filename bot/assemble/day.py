@@ -5,9 +5,9 @@ It knows which parts there are; it decides nothing about trading.
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,11 +16,12 @@ import orjson
 
 from bot.assemble.books import Books, compare, with_trade_ids
 from bot.assemble.broker import DayBroker, Sandbox, order_side
-from bot.assemble.day_tape import DayTape, certificate_path
+from bot.assemble.day_files import archived, certify, day_files, decoded_of, on_thread, write_settings
+from bot.assemble.day_tape import DayTape
 from bot.assemble.messages import Messenger, evening_of, morning_of
 from bot.assemble.scrapes import last_scrapes
 from bot.assemble.view import DayView
-from bot.core.commands import PlaceOrder, RecordFill
+from bot.core.commands import RecordFill
 from bot.core.engine import Engine
 from bot.core.rules import Contract, Rules
 from bot.core.session import Session
@@ -31,10 +32,10 @@ from bot.run.ports import Clock, Observer, Sink
 from bot.run.recover import replay
 from bot.run.step import Stepper
 from bot.storage import records
-from bot.storage.archive import Archive, ArchiveFailed, ArchiveRefused, Stored
-from bot.storage.journal import DayJournal, JournalFailed, JournalRefused, SqliteJournal, journal_path
+from bot.storage.archive import Stored
+from bot.storage.journal import DayJournal, JournalFailed, SqliteJournal, journal_path
 from bot.storage.model import LoadedModel
-from bot.storage.tape import TapeRefused, tape_path, tapes_of
+from bot.storage.tape import tape_path
 from bot.storage.trades import DaySummary, TradeRow, TradesCsv, TradesFailed, rows_of, summary, trades_path
 from bot.telemetry.buckets import TimedClassifier
 from bot.telemetry.catalogue import LOOP_LAG
@@ -94,6 +95,7 @@ class Lines(NamedTuple):
     put: Sink  # events for the engine
     rest: UpstoxRest
     renew: Callable[[], None]  # let the sockets try a new token at once
+    checked: Callable[[tuple[tuple[str, bool], ...]], None]  # (check, passed): for those who watch
 
 
 class Desk(NamedTuple):
@@ -135,9 +137,11 @@ async def trade(plan: Plan, stop: asyncio.Event) -> DayResult:
     # A restart after the end: nothing to trade, but what was not archived still can be.
     plan.logs.log.info("day_already_over", exit_code=end.exit_code)
     fills = tuple(row.fill for row in rows_of(kept))
-    stored, problem = await _archive(plan, _day_files(plan))
+    files = day_files(plan.data_folder, day)
+    root, log = plan.archive_root, plan.logs.log
+    stored, problem = await archived(plan.clock, root, plan.data_folder, day, files, log)
     # 0, whatever the day's code was: a container that restarts on failure must come to rest.
-    return DayResult(EXIT_DONE, summary(fills), fills, None, _day_files(plan), stored, problem, 0)
+    return DayResult(EXIT_DONE, summary(fills), fills, None, files, stored, problem, 0)
 
 
 class _Day:
@@ -162,12 +166,7 @@ class _Day:
         run = len(records.boots(self._kept)) + 1
         classifier = TimedClassifier(plan.model.classifier)
         engine = Engine(plan.rules, plan.session, plan.contracts, classifier.classify, run)
-        decoded = [
-            records.decode(record.kind, record.body)
-            for record in self._kept
-            if record.kind not in records.MARKS
-        ]
-        _refuse_strangers(decoded, engine)
+        decoded = decoded_of(self._kept, engine.desks.keys(), plan.mode)
         recovered = replay(engine, decoded, clock.monotonic())
         engine.entries_stopped = engine.entries_stopped or plan.no_entries
         self._journal.commit(
@@ -252,9 +251,12 @@ class _Day:
             if isinstance(broker, UpstoxBroker):
                 broker.stream.renew()
 
+        def checked(found: tuple[tuple[str, bool], ...]) -> None:
+            view.checks = tuple((dict(view.checks) | dict(found)).items())
+
         try:
             parts = DayParts(clock, plan.session, engine, inbox, stepper, outbox, feed, broker)
-            beside = plan.beside(Lines(inbox.put, rest, renew)) if plan.beside else None
+            beside = plan.beside(Lines(inbox.put, rest, renew, checked)) if plan.beside else None
             await run_day(parts, stop, feed.arm, metrics.histogram(LOOP_LAG).observe, beside)
             over = not stop.is_set() or clock.now() >= plan.session.flatten_at
             result = await self._close(engine, broker, feed, over=over)
@@ -289,41 +291,25 @@ class _Day:
             code = EXIT_UNRECONCILED
         if engine.holding or engine.account.open:
             code = EXIT_HOLDING
-        await self._last_writes(self._write_settings, "settings")
-        loop = asyncio.get_running_loop()
-        await self._last_writes(lambda: self._certify(lambda: loop.call_soon_threadsafe(_nothing)), "tape")
+        date, folder, log, tape = plan.session.day, plan.data_folder, plan.logs.log, self._tape
+        assert tape is not None
+        await self._last_writes(lambda: write_settings(folder, date, plan.public_settings), "settings")
+        alive = asyncio.get_running_loop().call_soon_threadsafe
+        judged = partial(certify, tape, folder, date, plan.model.classifier, partial(alive, _nothing), log)
+        await self._last_writes(judged, "tape")
         reconnects = sum(feed.lost_total.values())
-        result = DayResult(code, day, fills, books, _day_files(plan), (), "", reconnects)
-        plan.logs.log.info("day_over", exit_code=code, trades=day.trades, net_paise=day.net, final=over)
+        result = DayResult(code, day, fills, books, day_files(folder, date), (), "", reconnects)
+        log.info("day_over", exit_code=code, trades=day.trades, net_paise=day.net, final=over)
         if not over:
             return result
         end = records.end_record(plan.clock.now(), code)
         await self._last_writes(lambda: self._journal.commit([end]), "journal")
         self._journal.close()  # one plain file from here on, fit to be archived
         plan.phase("archive")
-        stored, problem = await _archive(plan, result.files)
+        stored, problem = await archived(plan.clock, plan.archive_root, folder, date, result.files, log)
         if self._view is not None and not problem:
             self._view.archived_at = plan.clock.now()
         return result._replace(stored=stored, archive_problem=problem)
-
-    def _write_settings(self) -> None:
-        path = settings_path(self._plan)
-        path.write_bytes(orjson.dumps(self._plan.public_settings, option=orjson.OPT_INDENT_2))
-
-    def _certify(self, alive: Callable[[], object]) -> None:
-        """The day again from its tape: the same decisions, or a word about it. Changes nothing of the day."""
-        assert self._tape is not None
-        try:
-            folder, day = self._plan.data_folder, self._plan.session.day
-            found = self._tape.certify(folder, day, self._plan.model.classifier, alive)
-        except TapeRefused as refused:
-            self._plan.logs.log.error("tape_not_replayed", problem=str(refused))  # noqa: TRY400 - words
-            return
-        if problem := self._tape.writer.problem:
-            self._plan.logs.log.error("tape_failed", problem=problem)
-        for one in found:
-            log = self._plan.logs.log.info if one.identical else self._plan.logs.log.error
-            log("tape_replayed", tape=one.tape, identical=one.identical, differences=one.differences[:3])
 
     async def _last_writes(self, work: Callable[[], Any], what: str) -> None:
         """A disk that fails now must not keep the rest of the day from being closed."""
@@ -354,46 +340,3 @@ class _Day:
 
 def _nothing() -> None:
     """Wakes the loop."""
-
-
-def _refuse_strangers(kept: Sequence[object], engine: Engine) -> None:
-    """Orders of today in an instrument not traded any more would be forgotten: better not to start."""
-    placed = {item.instrument for item in kept if isinstance(item, PlaceOrder)}
-    if strangers := sorted(placed - engine.desks.keys()):
-        raise JournalRefused(
-            f"Today's journal holds orders of {', '.join(strangers)}, no longer in the settings. "
-            "Put the instrument back for today, or close what is open by hand and move the journal away."
-        )
-
-
-def settings_path(plan: Plan) -> Path:
-    """The day's settings, without secrets."""
-    return plan.data_folder / f"settings-{plan.session.day.isoformat()}.json"
-
-
-def _day_files(plan: Plan) -> tuple[Path, ...]:
-    day = plan.session.day
-    folder = plan.data_folder
-    certificate = certificate_path(folder, day)
-    evidence = (*tapes_of(folder, day), *([certificate] if certificate.exists() else []))
-    return (trades_path(folder, day), journal_path(folder, day), settings_path(plan), *evidence)
-
-
-async def _archive(plan: Plan, files: tuple[Path, ...]) -> tuple[tuple[Stored, ...], str]:
-    """Upload the day. A failure is kept and tried again at the next start; it changes no trade."""
-    try:
-        archive = Archive(plan.archive_root, plan.data_folder, pause=time.sleep)
-        stored = await on_thread(plan.clock, lambda: archive.upload(plan.session.day, files))
-    except (ArchiveFailed, ArchiveRefused) as error:
-        plan.logs.log.error("archive_failed", problem=str(error))  # noqa: TRY400 - its words are for people
-        return (), str(error)
-    return tuple(stored), ""
-
-
-async def on_thread(clock: Clock, work: Callable[[], Any]) -> Any:
-    """Slow work off the loop, counted as under way."""
-    clock.departed()
-    try:
-        return await asyncio.to_thread(work)
-    finally:
-        clock.arrived()

@@ -18,7 +18,7 @@ from bot.core.session import Session
 from bot.core.units import InstrumentKey, Nanos
 from bot.run.inbox import Inbox
 from bot.run.ports import Record, Turn
-from bot.storage.tape import TapeWriter, commands_text, event_text, tapes_of
+from bot.storage.tape import EventPen, TapeWriter, commands_text, tapes_of
 from bot.upstox.wire_market import MarketDecoder
 
 _OF_FRAMES = Tick | Quote | FrameSeen | SegmentStatus  # what a frame says is in the frame
@@ -110,12 +110,13 @@ class _TapedInbox(Inbox):
     def __init__(self, writer: TapeWriter | _NoWriter) -> None:
         super().__init__()
         self._writer = writer
+        self._pen = EventPen()
         self._taken = 0
 
     def put(self, event: Event) -> None:
         super().put(event)
         if not isinstance(event, _OF_FRAMES):
-            self._writer.put(b"E", event.at, event.mono, event_text(event))
+            self._writer.put(b"E", event.at, event.mono, self._pen.text(event))
 
     def take(self) -> tuple[Event, bool]:
         event, newest = super().take()

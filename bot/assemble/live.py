@@ -12,8 +12,10 @@ from bot.assemble.access import NEW_TOKEN, access_of, first_token
 from bot.assemble.broker import Sandbox
 from bot.assemble.courier import Courier
 from bot.assemble.day import EXIT_DONE
-from bot.assemble.live_day import EXIT_REFUSED, LiveDay, live_day, opening_for
+from bot.assemble.live_day import EXIT_REFUSED, LiveDay, live_day
 from bot.assemble.messages import say_refused
+from bot.assemble.opening import opening_for
+from bot.assemble.twin_time import clock_for
 from bot.core.calendar import CalendarRefused
 from bot.core.trading_day import NoSession
 from bot.core.units import IST, ist
@@ -41,9 +43,9 @@ class LiveRefused(Exception):
 def run_live(settings: Settings, *, verbose: bool, clock: WallClock | None = None) -> int:
     """Trade today. Returns the exit code; raises LiveRefused for what a person must mend first.
 
-    `clock` is the wall's unless a test brings its own.
+    `clock` is the wall's (against a twin: the twin's) unless a test brings its own.
     """
-    clock = clock or WallClock()
+    clock = clock or clock_for(settings.broker.api_host)
     courier = Courier(settings, clock) if settings.broker.token_source else None
     if courier is not None:
         courier.bring()  # what is there already; a problem is said by its next look

@@ -8,18 +8,18 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 
 from bot.assemble.admission import Admitted, Beside, Morning
 from bot.assemble.broker import PAPER_MODES, Sandbox
 from bot.assemble.choosing import Chooser, adopted, choose_at
 from bot.assemble.contracts import ContractsRefused, DayContracts, Pending, contracts_of
 from bot.assemble.day import EXIT_DONE, Plan, trade
-from bot.assemble.preflight.finding import Finding
+from bot.assemble.opening import opening_for
+from bot.assemble.preflight.finding import Finding, outcomes
 from bot.core.calendar import Calendar
 from bot.core.selection import ContractRefused
 from bot.core.session import Session
-from bot.core.trading_day import BrokerDay, Deadlines, NoSession, Opening, session_for
+from bot.core.trading_day import BrokerDay, NoSession, Opening
 from bot.run.ports import Clock, Observer, Record
 from bot.run.timetable import Timetable
 from bot.settings import Settings
@@ -55,34 +55,6 @@ class LiveDay:
     observers: tuple[Observer, ...] = ()
     jitter_seed: int | None = None
     looks_after_access: bool = False  # wait for a token that works, run the preflight, watch for a new token
-
-
-def opening_for(
-    settings: Settings,
-    calendar: Calendar,
-    day: date,
-    *,
-    exchanges: Iterable[str] = (),
-    expires_today: bool = False,
-    broker: BrokerDay | None = None,
-) -> Opening | NoSession:
-    """The day by the calendar and, once asked, the broker. `exchanges`: of the contracts, once known."""
-    times = settings.session
-    return session_for(
-        day,
-        calendar,
-        Deadlines(
-            opens=times.open,
-            entry_cutoff=times.entry_cutoff,
-            flatten=times.flatten,
-            expiry_day_entry_cutoff=times.expiry_day_entry_cutoff,
-            expiry_day_flatten=times.expiry_day_flatten,
-        ),
-        exchanges=set(exchanges) or {item.key[:3] if item.key else "NSE" for item in settings.instruments},
-        special=times.special,
-        expires_today=expires_today,
-        broker=broker,
-    )
 
 
 async def live_day(day: LiveDay, stop: asyncio.Event) -> int:
@@ -239,6 +211,8 @@ class _Live:
             broker=told,
         )
         for alert in opening.alerts:
+            if alert.startswith("calendar disagreement"):
+                self._log.error("alert", name="CalendarDisagreement", text=alert)
             if alert not in known:
                 self._log.warning("calendar", problem=alert)
         if isinstance(opening, NoSession):
@@ -318,6 +292,14 @@ class _Live:
             return None
         return self._morning.beside(Admitted(self._day.token, self._user_id), self._preflight)
 
+    def _checks(self) -> tuple[tuple[str, bool], ...]:
+        """What is known before the day begins; the preflight's word when it has come already."""
+        known = {"token": True, "model": True}
+        task = self._preflight
+        if task is not None and task.done() and not task.cancelled() and task.exception() is None:
+            known |= dict(outcomes(task.result()))  # what it raised is raised beside the day
+        return tuple((known | {"calendar": self._opening.entries_allowed}).items())
+
     def _plan(self, chosen: Sequence[Chosen], timetable: Timetable) -> Plan:
         day, settings = self._day, self._settings
         plan = Plan(
@@ -334,7 +316,7 @@ class _Live:
             logs=day.logs,
             telemetry=(settings.telemetry.host, settings.telemetry.port),
             alertmanager=settings.telemetry.alertmanager,
-            checks=(("calendar", self._opening.entries_allowed), ("token", True), ("model", True)),
+            checks=self._checks(),
             public_settings=settings.public,
             algo_name=settings.broker.algo_name,
             verbose=day.verbose,

@@ -17,7 +17,7 @@ from bot.assemble.access import (
     verify,
 )
 from bot.assemble.redirect_catcher import RedirectCatcher
-from bot.run.live import WallClock
+from bot.assemble.twin_time import clock_for
 from bot.run.ports import Clock
 from bot.storage.token_file import write_token
 from bot.upstox.auth import Token
@@ -38,7 +38,7 @@ def login(
     """The dialog in a browser, its code exchanged, the token verified and kept. Raises LoginRefused and
     TokenRefused.
     """
-    return asyncio.run(_login(access, api_secret, console, open_page, clock or WallClock()))
+    return asyncio.run(_login(access, api_secret, console, open_page, clock or clock_for(access.hosts.api)))
 
 
 async def _login(
@@ -72,7 +72,7 @@ def set_token(
     access: AccessSettings, text: str, console: Console, *, offline: bool, clock: Clock | None = None
 ) -> int:
     """Keep `text` as today's token, once the broker has said whose it is (or unseen). Raises TokenRefused."""
-    return asyncio.run(_keep(access, text, console, clock or WallClock(), offline=offline))
+    return asyncio.run(_keep(access, text, console, clock or clock_for(access.hosts.api), offline=offline))
 
 
 async def _keep(access: AccessSettings, text: str, console: Console, clock: Clock, *, offline: bool) -> int:
@@ -97,7 +97,7 @@ async def _keep(access: AccessSettings, text: str, console: Console, clock: Cloc
 
 def show_token(access: AccessSettings, console: Console, *, offline: bool, clock: Clock | None = None) -> int:
     """Whose token there is and how long it lives; 1 when there is none that works. Never the token."""
-    return asyncio.run(_show(access, console, clock or WallClock(), offline=offline))
+    return asyncio.run(_show(access, console, clock or clock_for(access.hosts.api), offline=offline))
 
 
 async def _show(access: AccessSettings, console: Console, clock: Clock, *, offline: bool) -> int:

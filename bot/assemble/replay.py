@@ -22,7 +22,7 @@ from bot.core.units import ist_text
 from bot.run.recover import replay as recover
 from bot.storage import records
 from bot.storage.model import ModelRefused, load_model
-from bot.storage.tape import Entry, TapeRefused, commands_text, event_of, read_tape
+from bot.storage.tape import Entry, EventReader, TapeRefused, commands_text, read_tape
 from bot.upstox.wire_market import MarketDecoder
 
 DIFFERENCES_MAX = 20
@@ -157,7 +157,7 @@ def _starts(path: Path) -> Iterator[_Start]:
 def _again(start: _Start, classifier: Classifier, counts: dict[str, int]) -> Iterator[tuple[int, Event, str]]:
     """(turn, event, what is decided now), for each turn that was handled then."""
     engine = engine_of(start.head, start.mono, classifier)
-    decoder = MarketDecoder(engine.desks)
+    decoder, reader = MarketDecoder(engine.desks), EventReader()
     # Without a last word (a crash), what came after the last decision may never have been handled.
     last = start.turns if start.turns is not None else max(start.decided, default=0)
     number = 0
@@ -172,7 +172,7 @@ def _again(start: _Start, classifier: Classifier, counts: dict[str, int]) -> Ite
                 events = decoder.decode(entry.payload, entry.at, entry.mono)
             case _:
                 counts["events"] += 1
-                events = [event_of(entry.payload)]
+                events = [reader.event(entry.payload)]
         for event in events:
             number += 1
             if number > last:

@@ -30,6 +30,7 @@ def serve_twin(
     console: Console,
     script: Path | None = None,
     tls: Path | None = None,
+    settings: Path | None = None,
 ) -> None:
     """Serve until the twin's close or Ctrl-C. Raises DemoRefused for what a person must mend."""
     market = recorded_market(files) if files else synthetic_market(seed, calm=True)
@@ -71,6 +72,17 @@ def serve_twin(
             console.print(f"  trust       {tls}", highlight=False)
         for contract in market.contracts:
             console.print(f"  instrument  {contract.key}  lot {contract.lot}", highlight=False)
+        if settings is not None:
+            _write_settings(settings, addresses.rest, [contract.key for contract in market.contracts])
+            console.print(f"\nIn another terminal, in the twin's own time ({settings} says where it is):")
+            for line in (
+                f"export BOT_LOGIN__API_SECRET={App().client_secret}",
+                f"export BOT_SANDBOX_ACCESS_TOKEN={twin.token}  # for --mode sandbox",
+                f"bot login --config {settings}",
+                f"bot preflight --config {settings}",
+                f"bot run --config {settings} -v",
+            ):
+                console.print(f"  {line}", highlight=False, soft_wrap=True)
         try:
             await twin.run()
         finally:
@@ -78,6 +90,42 @@ def serve_twin(
 
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve())
+
+
+_SETTINGS = """\
+# Written by `bot twin --settings`: for practising, against the twin alone.
+[broker]
+api_host = "{rest}"
+order_host = "{rest}"
+sandbox_host = "{rest}"
+
+[login]
+api_key = "{api_key}"
+
+{instruments}
+[risk]
+daily_loss_rupees = 5000
+accept_no_edge = true
+
+[data]
+folder = "twin-data"
+instrument_master = "{rest}/market-quote/instruments/exchange/complete.json.gz"
+
+[archive]
+root = "twin-archive"
+"""
+
+
+def _write_settings(path: Path, rest: str, keys: list[str]) -> None:
+    """Settings that lead every command to this twin. Raises DemoRefused."""
+    instruments = "".join(f'[[instruments]]\nkey = "{key}"\n' for key in keys)
+    text = _SETTINGS.format(rest=rest, api_key=App().client_id, instruments=instruments)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DemoRefused(
+            [f"--settings {path}: {error.strerror}. Give a file that can be written."]
+        ) from None
 
 
 def _script(path: Path, day: date) -> tuple[Fault, ...]:

@@ -4,6 +4,7 @@ from typing import Final, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 EXIT_USAGE: Final = 2
 
@@ -21,5 +22,5 @@ errors = Console(stderr=True)
 def refuse(problems: list[str]) -> NoReturn:
     """Say what is wrong, all of it, and stop with the usage exit code."""
     for problem in problems:
-        errors.print(f"[red]✗[/red] {problem}", markup=True, highlight=False, soft_wrap=True)
+        errors.print(f"[red]✗[/red] {escape(problem)}", markup=True, highlight=False, soft_wrap=True)
     raise typer.Exit(EXIT_USAGE)

@@ -46,11 +46,16 @@ def calendar_fetch(
     Nothing counts until it stands in calendar.csv in the data folder: compare the proposal with the
     exchange's circular, then rename it, or run again with --accept. Exit code 1: the list can't be used yet.
     """
+    from bot.assemble.access import load_access
     from bot.assemble.calendar import fetch
     from bot.core.calendar import CalendarRefused
-    from bot.settings import SettingsRefused, load
+    from bot.settings import SettingsRefused
+    from bot.storage.token_file import TokenFileRefused
 
     try:
-        raise typer.Exit(fetch(load(config), year, accept_it=accept, say=typer.echo))
+        access = load_access(config)
+        raise typer.Exit(fetch(access, access.data_folder, year, accept_it=accept, say=typer.echo))
     except (SettingsRefused, CalendarRefused) as refused:
         refuse(refused.problems)
+    except TokenFileRefused as refused_file:
+        refuse([str(refused_file)])

@@ -126,6 +126,10 @@ def twin(
     tls: Annotated[
         Path | None, typer.Option(help="Speak TLS; the authority to trust is written into this file.")
     ] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option(help="Write settings here that lead `bot run --config` and the others to this twin."),
+    ] = None,
 ) -> None:
     """Serve the twin: Upstox on the wire, on loopback, for any Upstox client.
 
@@ -135,6 +139,8 @@ def twin(
     refuse handshake 20s, redirect handshake, reject modify "RMS:text", lose reply place,
     late acceptance 8s, slow reply cancel 3s, thin book 5m 65, unauthorized 1m, blocked 1m,
     too many 10s, wrong address 1m.
+
+    It lives in a day of its own: with --settings, login, preflight and run ask it for the time.
     """
     from bot.assemble.market import DemoRefused
     from bot.assemble.twin import serve_twin
@@ -149,6 +155,7 @@ def twin(
             console=Console(),
             script=script,
             tls=tls,
+            settings=settings,
         )
     except DemoRefused as refused:
         refuse(refused.problems)

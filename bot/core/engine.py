@@ -70,6 +70,7 @@ class Engine(BrokerWords):
         self.forecast: Forecast | None = None  # of the event just handled
         self.heartbeat_mono: Nanos = 0
         self._leave: Reason | None = None  # why everything must go, from now on; a state, not an event
+        self._calm_until = session.flatten_at  # a tick before it needs no look at the clock; 0: never again
         self._restless = False  # some order wants to be looked at on every event
         self._carried_told = False
         self._phase = Phase.BEFORE  # as of the last tick…
@@ -83,6 +84,26 @@ class Engine(BrokerWords):
         """Think about one event. `newest=False`: a younger tick of the instrument waits: no entry."""
         out: list[Command] = []
         self.forecast = None
+        if type(event) is Tick and event[0] < self._calm_until:  # nearly all that ever happens: the short way
+            self._tick(event, newest, out)
+            if self._leave is None:
+                if self._restless:
+                    self._work(event, out)
+                return out
+        else:
+            self._dispatch(event, newest, out)
+        if event.at >= self.session.flatten_at and self._leave is None:
+            self._leave = Reason.END_OF_DAY
+            self._ask_snapshot("flatten", event.mono, out)
+        if self._leave is not None:
+            self._calm_until = 0
+            for desk in self.desks.values():
+                self._exit(desk, self._leave, event.at)
+        if self._restless or not isinstance(event, _PRICES):
+            self._work(event, out)
+        return out
+
+    def _dispatch(self, event: Event, newest: bool, out: list[Command]) -> None:
         match event:
             case Tick():
                 self._tick(event, newest, out)
@@ -121,15 +142,6 @@ class Engine(BrokerWords):
                     self._ask_snapshot("access_restored", event.mono, out)
             case Operator():
                 self._operator(event, out)
-        if event.at >= self.session.flatten_at and self._leave is None:
-            self._leave = Reason.END_OF_DAY
-            self._ask_snapshot("flatten", event.mono, out)
-        if self._leave is not None:
-            for desk in self.desks.values():
-                self._exit(desk, self._leave, event.at)
-        if self._restless or not isinstance(event, _PRICES):
-            self._work(event, out)
-        return out
 
     # ---- one event each ------------------------------------------------------------------------------
 

@@ -18,6 +18,11 @@ class WallClock:
         self._starts_at = starts_at
         self._started = time.monotonic_ns()
 
+    @property
+    def speed(self) -> float:
+        """Times real time."""
+        return self._speed
+
     def now(self) -> Nanos:
         if self._starts_at is None:
             return time.time_ns()

@@ -44,6 +44,12 @@ def boots(records: Iterable[Record]) -> list[Nanos]:
     return [record.at for record in records if record.kind == BOOT]
 
 
+def modes(records: Iterable[Record]) -> set[str]:
+    """The modes the day was started in so far."""
+    told = (orjson.loads(record.body).get("mode") for record in records if record.kind == BOOT)
+    return {mode for mode in told if isinstance(mode, str)}
+
+
 def ended(records: Iterable[Record]) -> End | None:
     """The end-of-day mark; None while the day is not over. The last one counts."""
     marks = [record for record in records if record.kind == END]

@@ -8,7 +8,8 @@ what a record means for an order.
     H  a start of the process: JSON (settings of the engine, journal records it recovered from)
     O  the market socket opened: what was known before is forgotten
     F  a frame of the market feed, as it came
-    E  any other event, JSON: [class, fields]
+    E  any other event, JSON: [class, fields]; of an order book only what follows the rows that are as before,
+       behind their number
     B  the turn of this number was handled with a younger tick waiting: JSON number
     C  what a turn decided: its number, a space, JSON [[class, fields], …]
     Z  the end: JSON number of turns handled
@@ -23,7 +24,7 @@ from collections import deque
 from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple, get_type_hints
 
@@ -145,29 +146,54 @@ def read_tape(path: Path) -> Iterator[Entry]:
 # ---- events and commands as text ---------------------------------------------------------------------------
 
 
-def event_text(event: Event) -> bytes:
-    """[class, fields] as JSON; NaN and lone surrogates survive."""
-    body: dict[str, Any] = event._asdict()
-    if isinstance(event, BrokerSnapshot):
-        body["orders"] = [row._asdict() for row in event.orders]
-        body["positions"] = [row._asdict() for row in event.positions]
-    return json.dumps([type(event).__name__, body], separators=(",", ":")).encode()
+class EventPen:
+    """Writes one tape's events. Rows at the head of the order book that are those of the reading before (the
+    very same objects: most of a long day's book is over and done with) are counted, not written again.
+    """
+
+    def __init__(self) -> None:
+        self._orders: tuple[OrderReport, ...] = ()
+
+    def text(self, event: Event) -> bytes:
+        """[class, fields] as JSON; NaN and lone surrogates survive."""
+        body: dict[str, Any] = event._asdict()
+        if isinstance(event, BrokerSnapshot):
+            same = _same_head(self._orders, event.orders)
+            self._orders = event.orders
+            body["orders"] = [same, *(row._asdict() for row in event.orders[same:])]
+            body["positions"] = [row._asdict() for row in event.positions]
+        return json.dumps([type(event).__name__, body], separators=(",", ":")).encode()
 
 
-def event_of(text: bytes) -> Event:
-    """The event again. Raises TapeRefused for what another version wrote."""
-    try:
-        name, body = json.loads(text)
-        if name == BrokerSnapshot.__name__:
-            body["orders"] = tuple(_made(OrderReport, row) for row in body["orders"])
-            body["positions"] = tuple(_made(PositionRow, row) for row in body["positions"])
-            return BrokerSnapshot(**body)
-        event: Event = _made(getattr(events, name), body)
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise TapeRefused(
-            f"an event of the tape can't be read ({error!r}): another version wrote it."
-        ) from error
-    return event
+class EventReader:
+    """Reads what one pen wrote, in its order."""
+
+    def __init__(self) -> None:
+        self._orders: tuple[OrderReport, ...] = ()
+
+    def event(self, text: bytes) -> Event:
+        """The event again. Raises TapeRefused for what another version wrote."""
+        try:
+            name, body = json.loads(text)
+            if name == BrokerSnapshot.__name__:
+                same, *rows = body["orders"]
+                self._orders = self._orders[:same] + tuple(_made(OrderReport, row) for row in rows)
+                body["orders"] = self._orders
+                body["positions"] = tuple(_made(PositionRow, row) for row in body["positions"])
+                return BrokerSnapshot(**body)
+            event: Event = _made(getattr(events, name), body)
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise TapeRefused(
+                f"an event of the tape can't be read ({error!r}): another version wrote it."
+            ) from error
+        return event
+
+
+def _same_head(before: tuple[OrderReport, ...], now: tuple[OrderReport, ...]) -> int:
+    for place, (one, other) in enumerate(zip(before, now, strict=False)):
+        if one is not other:
+            return place
+    return min(len(before), len(now))
 
 
 def commands_text(commands: list[Command] | tuple[Command, ...]) -> str:
@@ -175,16 +201,15 @@ def commands_text(commands: list[Command] | tuple[Command, ...]) -> str:
     return json.dumps([[type(command).__name__, *command] for command in commands], separators=(",", ":"))
 
 
-@lru_cache(maxsize=64)  # the hints of an event's class cost more than the event
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
 def _made(kind: Any, fields: dict[str, Any]) -> Any:
-    hints = _hints(kind)
+    for name, words in _words_of(kind):
+        if name in fields:
+            fields[name] = words(fields[name])
+    return kind(**fields)
 
-    def read(name: str, value: Any) -> Any:
-        hint = hints[name]
-        return hint(value) if isinstance(hint, type) and issubclass(hint, StrEnum) else value
 
-    return kind(**{name: read(name, value) for name, value in fields.items()})
+@cache
+def _words_of(kind: Any) -> tuple[tuple[str, type[StrEnum]], ...]:
+    """The fields whose text is one of a few words."""
+    hints = get_type_hints(kind).items()
+    return tuple((name, hint) for name, hint in hints if isinstance(hint, type) and issubclass(hint, StrEnum))

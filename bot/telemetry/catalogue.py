@@ -48,7 +48,8 @@ ALERT_NAMES: Final = (
     *("OrderRefused", "OrderOutcomeUnknown", "OrderAnomaly", "OrderAdopted", "EntriesStopped", OTHER),
 )
 CHECKS: Final = (
-    *("token", "address", "calendar", "instrument", "funds", "clock", "model", "disk", "archive", "feed"),
+    *("token", "address", "calendar", "instrument", "lot and freeze", "funds", "charges", "clock"),
+    *("model", "disk", "archive", "feed"),
     OTHER,
 )
 DRIFT_FEATURES: Final = ("probability",)  # what the model's passport has a reference for

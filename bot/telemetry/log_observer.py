@@ -123,7 +123,8 @@ class LogObserver:
                 self._instruments[command.tag] = command.instrument
                 log.info("order", at=at, tick=seen.tick if seen else None, **_order(command))
             case ModifyOrder():
-                log.info("order_modify", at=at, instrument=self._of(command.tag), **_modify(command))
+                told = {"instrument": self._of(command.tag), "tick": seen.tick if seen else None}
+                log.info("order_modify", at=at, **told, **_modify(command))
             case CancelOrder():
                 told = {"instrument": self._of(command.tag), "tag": command.tag, "order_id": command.order_id}
                 log.info("order_cancel", at=at, **told, reason=command.reason)

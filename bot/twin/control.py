@@ -2,6 +2,7 @@
 
     curl -d 'drop market' http://127.0.0.1:8765/twin/faults     one fault a line, now, in a script's words
     curl http://127.0.0.1:8765/twin/faults                      what rages, what was refused
+    curl http://127.0.0.1:8765/twin/clock                       {now_ns, speed}: what time it is here
 
 Only this machine gets in, and no web page: a browser says where a page comes from, and is refused.
 """
@@ -20,6 +21,7 @@ from bot.twin.floor import Floor
 from bot.twin.script import ScriptRefused, read_commands
 
 PATH: Final = "/twin/faults"
+CLOCK_PATH: Final = "/twin/clock"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 
 Inject = Callable[[Fault], Awaitable[None]]
@@ -45,7 +47,16 @@ def control_routes(floor: Floor, inject: Inject) -> list[Route]:
             return _said({"problems": refused.problems}, HTTPStatus.BAD_REQUEST)
         return _said({"happened": [_words(fault.kind) for fault in faults]} | _state(floor))
 
-    return [Route(PATH, show, methods=["GET"]), Route(PATH, command, methods=["POST"])]
+    async def clock(request: Request) -> Response:
+        if not _ours(request):
+            return _said({"problems": ["only this machine, and no web page"]}, HTTPStatus.FORBIDDEN)
+        return _said({"now_ns": floor.clock.now(), "speed": getattr(floor.clock, "speed", 1.0)})
+
+    return [
+        Route(CLOCK_PATH, clock, methods=["GET"]),
+        Route(PATH, show, methods=["GET"]),
+        Route(PATH, command, methods=["POST"]),
+    ]
 
 
 def _state(floor: Floor) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Final, TypeAlias
 
 from bot.assemble.access import TokenRefused, expiry_words, refusal
+from bot.assemble.opening import opening_for
 from bot.assemble.preflight.finding import Finding, no_go, ok, warn
 from bot.assemble.preflight.ground import Ground
 from bot.core.calendar import CalendarRefused
@@ -17,7 +18,7 @@ from bot.core.commands import CancelOrder
 from bot.core.events import Outcome, Side
 from bot.core.exposure import Exposure, exposure
 from bot.core.rules import Contract
-from bot.core.trading_day import Deadlines, NoSession, Opening, session_for
+from bot.core.trading_day import NoSession, Opening
 from bot.core.units import SECOND, InstrumentKey, Paise, rupees_text
 from bot.upstox.calendar import ask_broker
 from bot.upstox.wire_answers import CallResult, ReadFailed
@@ -104,7 +105,7 @@ def judge_address(result: CallResult) -> Finding:
 
 async def calendar(ground: Ground) -> Finding:
     """Is the year covered, is there a session today, and does the broker agree?"""
-    name, day, times = "calendar", ground.day, ground.settings.session
+    name, day = "calendar", ground.day
     try:
         known = ground.calendar()
     except CalendarRefused as refused:
@@ -116,20 +117,8 @@ async def calendar(ground: Ground) -> Finding:
             "Run `bot calendar fetch` and look at its list.",
         )
     broker, untold = await ask_broker(ground.rest, day)
-    opening = session_for(
-        day,
-        known,
-        Deadlines(
-            opens=times.open,
-            entry_cutoff=times.entry_cutoff,
-            flatten=times.flatten,
-            expiry_day_entry_cutoff=times.expiry_day_entry_cutoff,
-            expiry_day_flatten=times.expiry_day_flatten,
-        ),
-        exchanges=await ground.exchanges(),
-        special=times.special,
-        broker=broker,
-    )
+    exchanges = await ground.exchanges()
+    opening = opening_for(ground.settings, known, day, exchanges=exchanges, broker=broker)
     alerts = [alert for alert in opening.alerts if broker is not None or "has not confirmed" not in alert]
     said = opening.reason if isinstance(opening, NoSession) else opening.title
     if disagreement := [alert for alert in alerts if alert.startswith("calendar disagreement")]:

@@ -13,7 +13,7 @@ from bot.assemble.preflight.examine import examine
 from bot.assemble.preflight.finding import Finding, go, no_go
 from bot.assemble.preflight.ground import Ground
 from bot.assemble.preflight.report import document, show
-from bot.run.live import WallClock
+from bot.assemble.twin_time import clock_for
 from bot.run.ports import Clock
 from bot.settings import Settings
 from bot.storage.token_file import TokenFileRefused
@@ -32,7 +32,7 @@ def run_preflight(
     clock: Clock | None = None,
 ) -> int:
     """Ask everything, show it, and say 0 (go) or 3 (no go). `clock`: the wall's unless a test brings one."""
-    clock = clock or WallClock()
+    clock = clock or clock_for(settings.broker.api_host)
     redactor = Redactor()
     findings = asyncio.run(_examined(settings, clock, redactor))
     mode = settings.broker.mode

@@ -42,6 +42,13 @@ def no_go(check: str, said: str, advice: str) -> Finding:
     return Finding(check, Verdict.NO_GO, said, advice)
 
 
+def outcomes(findings: Iterable[Finding]) -> tuple[tuple[str, bool], ...]:
+    """(check, passed) of those that were made; a warning is passed, what was not asked is neither."""
+    return tuple(
+        (f.check, f.verdict is not Verdict.NO_GO) for f in findings if not f.said.startswith("not asked")
+    )
+
+
 def go(findings: Iterable[Finding]) -> bool:
     """No check says no. Warnings do not stop anybody."""
     return all(finding.verdict is not Verdict.NO_GO for finding in findings)
