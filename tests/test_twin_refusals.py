@@ -5,7 +5,6 @@ says no later, the order ends as `rejected` (or stays, `not modified`) and its m
 never hears one: in a whole demo day the twin refuses nothing.
 """
 
-import os
 from pathlib import Path
 
 import pytest
@@ -274,7 +273,6 @@ def test_in_a_short_day_with_slides_the_bot_is_refused_nothing(tmp_path):
 
 
 @pytest.mark.component
-@pytest.mark.skipif("SOAK" not in os.environ, reason="a whole demo day: `SOAK=1` runs it")
 def test_in_a_whole_demo_day_the_bot_is_refused_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The day that `bot demo` plays, with its lost connection and its slides; half a minute of processor."""
     twins: list[Twin] = []
