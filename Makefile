@@ -51,6 +51,7 @@ lock: env ## write the lock files anew
 
 soak: env ## hours: every property at 2,000 examples, 20,000 simulated days, planted bugs, a million wounded frames
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q -n auto --dist worksteal -m "not component"
+	SOAK=1 $(BIN)/python -m pytest -q tests/test_simulate_range.py
 	$(BIN)/bot simulate --seeds 0:20000 --focus
 	$(BIN)/bot simulate --seeds 0:500
 	$(BIN)/python -m tests.planted_bugs --search 2000

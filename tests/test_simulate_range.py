@@ -1,6 +1,7 @@
 """The simulator is honest over its default range: every trouble happened, and nothing was violated."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,12 @@ from rich.console import Console
 
 from bot.assemble.simulations import simulate
 
-pytestmark = pytest.mark.component
+pytestmark = [
+    pytest.mark.component,
+    pytest.mark.skipif(
+        "SOAK" not in os.environ, reason="a hundred days take many minutes: `make soak` runs them"
+    ),
+]
 
 
 def test_a_hundred_focus_days_meet_every_trouble_and_violate_nothing(tmp_path: Path) -> None:

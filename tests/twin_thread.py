@@ -103,7 +103,7 @@ class TwinThread:
             self.clock,
             {KEY: Contract(KEY, 65, 65, 5, 1755, "NSE")},
             synthetic(market),
-            opens_at=self._opens_at,
+            opens_at=session.open_at,  # what the broker says of the day, whenever the market here begins
             closes_at=session.close_at,
             **self._more,
         )

@@ -12,23 +12,23 @@ class Buckets:
     somebody reads, or for `fold`, which is called once a second so that notes stay few.
     """
 
-    __slots__ = ("_counts", "_noted", "_total", "bounds", "observe")
+    __slots__ = ("_counts", "_total", "bounds", "noted", "observe")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
         self._total = 0.0
-        self._noted: list[float] = []
-        self.observe = self._noted.append
+        self.noted: list[float] = []  # not sorted in yet
+        self.observe = self.noted.append
 
     def fold(self) -> None:
         """Sort what was noted into the buckets."""
-        if not self._noted:
+        if not self.noted:
             return
-        for value in self._noted:
+        for value in self.noted:
             self._counts[bisect_left(self.bounds, value)] += 1
             self._total += value
-        self._noted.clear()
+        self.noted.clear()
 
     @property
     def total(self) -> float:

@@ -76,15 +76,20 @@ class UpstoxRest:
         self._book_read: tuple[Answer, object] | None = None  # the last answer, and its data
         self._clock = clock
         self._token = token
-        self._orders = Line(
-            clock,
-            hosts.orders,
-            Throttle(clock, ORDER_LIMITS),
-            connect_seconds=connect_seconds,
-            total_seconds=total_seconds,
-            trust=trust,
-            headers={"X-Algo-Name": algo_name} if algo_name else {},
-            ipv4_only=True,  # connects over IPv6 hang at the order host (upstox §1.1, §8.16)
+        # Connects over IPv6 hang at the order host (upstox §1.1, §8.16), and an order must leave from the
+        # registered address. positions/exit is at the other host, and counts as an order.
+        self._orders, self._exits = (
+            Line(
+                clock,
+                host,
+                Throttle(clock, ORDER_LIMITS),
+                connect_seconds=connect_seconds,
+                total_seconds=total_seconds,
+                trust=trust,
+                headers={"X-Algo-Name": algo_name} if algo_name else {},
+                ipv4_only=True,
+            )
+            for host in (hosts.orders, hosts.api)
         )
         self._reads = Line(
             clock,
@@ -100,6 +105,7 @@ class UpstoxRest:
     async def aclose(self) -> None:
         """Close all connections. Call it on the loop that used them."""
         await self._orders.aclose()
+        await self._exits.aclose()
         await self._reads.aclose()
 
     @property
@@ -137,7 +143,7 @@ class UpstoxRest:
         close the owner's other trades (upstox §5.3). It is at the other host, and counts as an order.
         """
         query = wire.exit_query(command)
-        return await self._order("POST", "/v2/order/positions/exit", query, {}, urgent=True, host=self._reads)
+        return await self._order("POST", "/v2/order/positions/exit", query, {}, urgent=True, host=self._exits)
 
     async def _order(
         self,
