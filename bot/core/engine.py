@@ -8,7 +8,6 @@ in hand.
 from collections.abc import Iterable
 
 from bot.core import execution, leaving, notices, risk, strategy
-from bot.core.broker_words import BrokerWords
 from bot.core.commands import (
     CancelOrder,
     Command,
@@ -28,8 +27,8 @@ from bot.core.events import (
     FeedUp,
     FrameSeen,
     Heartbeat,
+    LeaseChanged,
     Operator,
-    OperatorAction,
     OrderReport,
     OrderStreamDown,
     OrderStreamUp,
@@ -41,6 +40,7 @@ from bot.core.events import (
 )
 from bot.core.forecast import Classifier, Forecast, Forecaster
 from bot.core.leaving import Now
+from bot.core.operator import OperatorWords
 from bot.core.rules import Contract, Rules
 from bot.core.session import Phase, Session
 from bot.core.units import InstrumentKey, Nanos
@@ -49,7 +49,7 @@ _OPEN_STATUS = "NORMAL_OPEN"
 _PRICES = (Tick, Quote, FrameSeen)
 
 
-class Engine(BrokerWords):
+class Engine(OperatorWords):
     """State of one trading day. `run` numbers the day's incarnations: tags are never used twice."""
 
     def __init__(
@@ -69,8 +69,6 @@ class Engine(BrokerWords):
         self.shut_out = False  # the broker wants another token, or another address
         self.forecast: Forecast | None = None  # of the event just handled
         self.heartbeat_mono: Nanos = 0
-        self._leave: Reason | None = None  # why everything must go, from now on; a state, not an event
-        self._calm_until = session.flatten_at  # a tick before it needs no look at the clock; 0: never again
         self._restless = False  # some order wants to be looked at on every event
         self._carried_told = False
         self._phase = Phase.BEFORE  # as of the last tick…
@@ -140,6 +138,8 @@ class Engine(BrokerWords):
                 self.shut_out = not event.allowed
                 if event.allowed:  # what happened meanwhile stands in the book
                     self._ask_snapshot("access_restored", event.mono, out)
+            case LeaseChanged():
+                self._lease(event, out)
             case Operator():
                 self._operator(event, out)
 
@@ -196,6 +196,7 @@ class Engine(BrokerWords):
                     self.stream_up,
                     bool(self.entries_stopped),
                     newest and self.feed_up,
+                    self.leased(tick),
                 )
                 made = risk.entry_order(desk, self.account, self.rules, standing, tick, self._peek_tag())
                 if isinstance(made, PlaceOrder):
@@ -232,11 +233,6 @@ class Engine(BrokerWords):
             if now.shut and not self._carried_told and leaving.sellable(desk) > 0:
                 out.append(notices.carried(desk))
         self._carried_told = now.shut
-
-    def _operator(self, event: Operator, out: list[Command]) -> None:
-        self._stop_entries(event.reason, out)
-        if event.action is OperatorAction.FLATTEN:
-            self._leave = Reason.OPERATOR
 
     # ---- pieces --------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from bot.core.books import Order
 from bot.core.commands import Alert, RecordFill, Severity
 from bot.core.desk import Desk
-from bot.core.events import OrderType, SendOutcome, Side
+from bot.core.events import CRASH_LOOP, LeaseChanged, OrderType, SendOutcome, Side
 from bot.core.units import rupees_text
 
 BY_HAND = "if it repeats, close it in the broker's app."
@@ -110,5 +110,25 @@ def access(allowed: bool, text: str) -> Alert:
     return Alert(Severity.PAGE, "AuthRequired", text)
 
 
+def lease(event: LeaseChanged) -> Alert:
+    if event.until_mono:
+        return Alert(Severity.INFO, "LeaseHeld", f"Entries again: {event.text}")
+    return Alert(Severity.PAGE, "LeaseLost", f"No entries; exits go on. {event.text}")
+
+
+def resumed() -> Alert:
+    return Alert(Severity.INFO, "EntriesResumed", "Entries again, by `bot resume`.")
+
+
+def not_resumed(reason: str) -> Alert:
+    return Alert(Severity.WARN, "EntriesNotResumed", f"`bot resume` changes nothing: {reason}.")
+
+
 def entries_stopped(reason: str) -> Alert:
+    if reason == CRASH_LOOP:
+        text = (
+            "Started again and again within minutes: exits only, today. Find out why (the log of the last "
+            "start), mend it, then `bot resume`."
+        )
+        return Alert(Severity.PAGE, "CrashLoop", text)
     return Alert(Severity.WARN, "EntriesStopped", f"No more entries today: {reason}.")

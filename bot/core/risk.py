@@ -27,6 +27,7 @@ class Guard(StrEnum):
     NOT_READY = "not_ready"
     STREAM_DOWN = "stream_down"
     STOPPED = "stopped"
+    NOT_LEASED = "not_leased"  # another bot may trade this account
     BEHIND = "behind"
     LAGGED = "lagged"
     ORDER_OPEN = "order_open"
@@ -53,6 +54,7 @@ class Standing(NamedTuple):
     stream_up: bool
     entries_stopped: bool  # by an operator or the loss limit
     newest: bool  # no younger tick of this instrument waits
+    leased: bool = True  # no other bot trades this account
 
 
 def entry_order(
@@ -126,6 +128,8 @@ def _mechanics(desk: Desk, account: Account, standing: Standing, tick: Tick) -> 
         return Guard.STREAM_DOWN
     if standing.entries_stopped:
         return Guard.STOPPED
+    if not standing.leased:
+        return Guard.NOT_LEASED
     if not standing.newest:
         return Guard.BEHIND
     if tick.exchange_at and tick.at - tick.exchange_at > LAG_MAX:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from bot.core.commands import CancelOrder, ModifyOrder, PlaceOrder, RecordFill
 from bot.core.engine import Engine
-from bot.core.events import Operator, OperatorAction, OrderReport, SendOutcome
+from bot.core.events import Operator, OrderReport, SendOutcome
 from bot.core.units import Nanos
 
 
@@ -45,8 +45,8 @@ def replay(engine: Engine, kept: Iterable[object], mono: Nanos) -> Recovered:
                     account.heard(report)
             case RecordFill():
                 fills.append(item)
-            case Operator(action=OperatorAction.STOP_ENTRIES) if item.reason != "journal_failed":
-                engine.entries_stopped = item.reason
+            case Operator():
+                engine.remember(item)
     under_way = len(account.open)
     engine.restored(mono)
     return Recovered(tuple(fills), len(account.orders), under_way)
