@@ -17,7 +17,7 @@ from bot.core.rules import Contract, OrderRules, RiskRules, Rules, StrategyRules
 from bot.core.units import paise
 from bot.settings_file import SettingsRefused as SettingsRefused  # noqa: PLC0414 - others know it from here
 from bot.settings_file import read_tree
-from bot.settings_sections import InstrumentSettings, LoginSettings, Section
+from bot.settings_sections import InstrumentSettings, LoginSettings, ProcessSettings, Section
 
 TOKEN_FILE_NAME = "access_token"  # noqa: S105 - a file
 
@@ -122,6 +122,7 @@ class _Document(Section):
     telemetry: TelemetrySettings = TelemetrySettings()
     model: ModelSettings = ModelSettings()
     login: LoginSettings = LoginSettings()
+    process: ProcessSettings = ProcessSettings()
 
 
 SECTIONS = frozenset(_Document.model_fields) - {"instruments"}
@@ -144,6 +145,7 @@ class Settings:
     telemetry: TelemetrySettings
     model_path: Path
     token_file: Path
+    process: ProcessSettings
     public: dict[str, Any]  # for the archive: everything but the secrets
 
 
@@ -260,6 +262,7 @@ def _frozen(document: _Document) -> Settings:
         telemetry=document.telemetry,
         model_path=document.model.path,
         token_file=document.broker.token_file or document.data.folder / TOKEN_FILE_NAME,
+        process=document.process,
         public=document.model_dump(
             mode="json",
             exclude={"broker": {"live_access_token", "sandbox_access_token"}, "login": {"api_secret"}},

@@ -198,8 +198,8 @@ class Account:
         return _NOTHING
 
     def named(self, report: OrderReport) -> OrderReport:
-        """The report with our tag, where its order carries none (or its entry's: upstox §5.3 does not say) but
-        is ours: by its id; or, when the reply of positions/exit was lost, as the only thing it can be.
+        """The report with our tag, where its order carries none (or its entry's: upstox §5.3 does not say)
+        but is ours: by its id; or, when the reply of positions/exit was lost, as the only thing it can be.
         """
         own = self.orders.get(report.tag)
         if report.tag and (own is None or own.command.side is report.side):
@@ -214,8 +214,8 @@ class Account:
 
     def _closing_for(self, report: OrderReport) -> str | None:
         """Our positions/exit that this order, never seen before, must have come from. Were it the owner's own
-        sale in those very seconds, the sum would still be right: one SELL is booked, and one was made; a second
-        one is told from it by its id.
+        sale in those very seconds, the sum would still be right: one SELL is booked, and one was made; a
+        second one is told from it by its id.
         """
         for tag, order in self.orders.items():
             command = order.command

@@ -48,6 +48,7 @@ class OperatorAction(StrEnum):
 # Why an operator's word came. What `bot resume` ends are the first two.
 BY_HAND: Final = "operator"  # `bot flatten`: sold, and no more entries today
 CRASH_LOOP: Final = "crash_loop"  # too many starts within minutes: exits only
+NO_DISK: Final = "no_disk"  # started on a disk that takes nothing
 SIGTERM: Final = "sigterm"  # the process ends; a later start goes on as if nothing had been
 
 
@@ -203,7 +204,7 @@ class AccessChanged(NamedTuple):
 
 
 class LeaseChanged(NamedTuple):
-    """How long we may be sure that no other bot trades this account (until: wall and monotonic; 0: not at all).
+    """How long we may be sure that no other bot trades this account (wall and monotonic; 0: not at all).
     `text` is for people.
     """
 

@@ -3,7 +3,7 @@
 from bot.core.books import Order
 from bot.core.commands import Alert, RecordFill, Severity
 from bot.core.desk import Desk
-from bot.core.events import CRASH_LOOP, LeaseChanged, OrderType, SendOutcome, Side
+from bot.core.events import CRASH_LOOP, NO_DISK, LeaseChanged, OrderType, SendOutcome, Side
 from bot.core.units import rupees_text
 
 BY_HAND = "if it repeats, close it in the broker's app."
@@ -131,4 +131,10 @@ def entries_stopped(reason: str) -> Alert:
             "start), mend it, then `bot resume`."
         )
         return Alert(Severity.PAGE, "CrashLoop", text)
+    if reason == NO_DISK:
+        text = (
+            "The disk takes nothing, so there is no journal: exits only, until nothing is held; then the bot "
+            "ends. Free the disk ([data] folder), then start it again."
+        )
+        return Alert(Severity.PAGE, "NoDisk", text)
     return Alert(Severity.WARN, "EntriesStopped", f"No more entries today: {reason}.")

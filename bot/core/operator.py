@@ -6,11 +6,11 @@ It knows no signal, socket or file: by whatever way a word came, here it is an e
 
 from collections.abc import Mapping
 
-from bot.core import notices
+from bot.core import leaving, notices, stops
 from bot.core.broker_words import BrokerWords
 from bot.core.commands import Command, Reason
 from bot.core.desk import Desk
-from bot.core.events import BY_HAND, CRASH_LOOP, Event, LeaseChanged, Operator, OperatorAction
+from bot.core.events import BY_HAND, CRASH_LOOP, NO_DISK, Event, LeaseChanged, Operator, OperatorAction
 from bot.core.rules import Rules
 from bot.core.session import Session
 from bot.core.units import InstrumentKey, Nanos
@@ -32,12 +32,21 @@ class OperatorWords(BrokerWords):
         lease = self.lease
         return lease is None or (event.at < lease.until_at and event.mono < lease.until_mono)
 
+    @property
+    def settled(self) -> bool:
+        """May the process end and leave all as it is? No order moves, and a stop rests under what is ours."""
+        account = self.account
+        return all(
+            leaving.at_rest(account, desk) and (leaving.sellable(desk) <= 0 or stops.covered(desk, account))
+            for desk in self.desks.values()
+        )
+
     def remember(self, event: Operator) -> None:
         """A word of an earlier run of today. SIGTERM ended that run, not the day; the first reason stays."""
         if event.action is OperatorAction.RESUME:
             self._resume([])
         elif event.reason == BY_HAND or event.action is OperatorAction.STOP_ENTRIES:
-            if event.reason != "journal_failed":
+            if event.reason not in {"journal_failed", NO_DISK}:
                 self.entries_stopped = self.entries_stopped or event.reason
             if event.action is OperatorAction.FLATTEN:
                 self._leave = Reason.OPERATOR
