@@ -228,8 +228,8 @@ def _said(path: Path, error: sqlite3.Error) -> JournalRefused:
 
 def _unwritable(path: Path, error: Exception) -> JournalUnwritable:
     return JournalUnwritable(
-        f"{path}: the journal can't be opened ({error}). Free the disk; check [data] folder and who may write "
-        "there."
+        f"{path}: the journal can't be opened ({error}). Free the disk; check [data] folder and who may "
+        "write there."
     )
 
 
