@@ -6,8 +6,9 @@ becomes an event for the engine, like everything else; nothing is decided here.
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -16,6 +17,7 @@ from bot.core.engine import Engine
 from bot.core.events import BY_HAND, Operator, OperatorAction
 from bot.run.ports import Clock
 
+Beside: TypeAlias = Callable[[Lines], Awaitable[None]]
 SOCKET_NAME: Final = "bot.sock"
 _ACTIONS: Final = {b"flatten": OperatorAction.FLATTEN, b"resume": OperatorAction.RESUME}
 _SECONDS: Final = 5.0
@@ -59,7 +61,8 @@ class Control:
                     word = (await reader.readline()).strip()
                 if action := _ACTIONS.get(word):
                     lines.put(Operator(self._clock.now(), self._clock.monotonic(), action, BY_HAND))
-                    await asyncio.sleep(0.05)  # the engine's turn
+                    for _ in range(20):  # the engine's turn
+                        await asyncio.sleep(0)
                 assert self._desk is not None
                 writer.write(orjson.dumps(state_of(self._desk.engine)) + b"\n")
                 await writer.drain()
@@ -82,6 +85,23 @@ class Control:
                 self._path.unlink(missing_ok=True)
 
 
+def together(clock: Clock, works: Sequence[Beside], *, sell: bool) -> Beside:
+    """All of `works` as one, under the same rule: what one raises ends all. `sell`: all must go, by hand."""
+
+    async def run(lines: Lines) -> None:
+        if sell:
+            lines.put(Operator(clock.now(), clock.monotonic(), OperatorAction.FLATTEN, BY_HAND))
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(_running(work, lines))
+
+    return run
+
+
+async def _running(work: Beside, lines: Lines) -> None:
+    await work(lines)
+
+
 def ask(folder: Path, word: str) -> dict[str, Any]:
     """Say a word to the bot that holds the folder. Raises NobodyAnswers."""
     path = folder / SOCKET_NAME
@@ -94,7 +114,7 @@ def ask(folder: Path, word: str) -> dict[str, Any]:
         found: dict[str, Any] = orjson.loads(answer)
     except (OSError, orjson.JSONDecodeError) as error:
         raise NobodyAnswers(
-            f"{path}: the running bot does not answer ({error}). Before its day begins it cannot; else stop it "
-            "(SIGTERM sells what is open), or close the position in the broker's app."
+            f"{path}: the running bot does not answer ({error}). Before its day begins it cannot; else "
+            "stop it (SIGTERM sells what is open), or close the position in the broker's app."
         ) from None
     return found

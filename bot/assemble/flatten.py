@@ -1,11 +1,12 @@
 """`bot flatten` and `bot resume`: a person's words to the bot, running or not.
 
-Runs one, it is asked, and does it by its own ladder. Runs none, the same engine is started with exits only, sells
-by the same ladder, and ends. It must never send an order by a way of its own.
+Runs one, it is asked, and does it by its own ladder. Runs none, the same engine is started with exits only,
+sells by the same ladder, and ends. It must never send an order by a way of its own.
 """
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from rich.console import Console
 
@@ -66,7 +67,7 @@ def _runs(settings: Settings) -> bool:
     return False
 
 
-def _asked(settings: Settings, word: str) -> dict[str, object]:
+def _asked(settings: Settings, word: str) -> dict[str, Any]:
     try:
         return ask(settings.data_folder, word)
     except NobodyAnswers as silent:

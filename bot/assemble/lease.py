@@ -1,7 +1,7 @@
-"""The lease while a live day runs: taken before the first order, renewed, and told to the engine when it is lost.
+"""The lease while a live day runs: taken before the first order, renewed, told to the engine when it is lost.
 
-No two clocks are compared. The holder counts from when it asked for its last renewal; who waits counts from when
-it saw that renewal, and takes over only after a full term without another: later, whatever both clocks say.
+No two clocks are compared. The holder counts from when it asked for its last renewal; who waits counts from
+when it saw that renewal, and takes over only after a full term without another: later, whatever clocks say.
 """
 
 import secrets
@@ -27,7 +27,7 @@ class Store(Protocol):
 
 
 class Lease:
-    """One bot's claim. `seconds`: the term; `holder` outlives a restart, so that it need not wait for itself."""
+    """One bot's claim. `seconds`: the term; `holder` outlives a restart, which need not wait for itself."""
 
     def __init__(self, clock: Clock, store: Store, holder: str, words: str, seconds: float) -> None:
         self._clock, self._store, self._holder, self._words = clock, store, holder, words
@@ -43,8 +43,8 @@ class Lease:
         return self._clock.now() < self._until[0] and self._clock.monotonic() < self._until[1]
 
     async def claim(self) -> str:
-        """Before the day: hold it, or say who does and lives. "" also when S3 is away: a position may be open, and
-        exits need no lease; entries wait for it.
+        """Before the day: hold it, or say who does and lives. "" also when S3 is away: a position may be
+        open, and exits need no lease; entries wait for it.
         """
         seen = ""
         while not self.held:

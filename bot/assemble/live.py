@@ -10,8 +10,10 @@ from datetime import date
 
 from bot.assemble.access import NEW_TOKEN, access_of, first_token
 from bot.assemble.broker import Sandbox
+from bot.assemble.control import Control
 from bot.assemble.courier import Courier
 from bot.assemble.day import EXIT_DONE
+from bot.assemble.lease import lease_for
 from bot.assemble.live_day import EXIT_REFUSED, LiveDay, live_day
 from bot.assemble.messages import say_refused
 from bot.assemble.opening import opening_for
@@ -25,6 +27,7 @@ from bot.settings import Settings
 from bot.storage import calendar_file, records
 from bot.storage.archive import ArchiveRefused
 from bot.storage.journal import JournalRefused, journal_path, read_journal
+from bot.storage.lock import FolderLock, FolderTaken
 from bot.storage.model import ModelRefused, load_model
 from bot.storage.token_file import TokenFileRefused
 from bot.telemetry.logs import Logs
@@ -35,14 +38,18 @@ from bot.upstox.auth import Token
 class LiveRefused(Exception):
     """The day cannot start; `problems` says what to do about each cause."""
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], exit_code: int = 2) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
+        self.exit_code = exit_code
 
 
-def run_live(settings: Settings, *, verbose: bool, clock: WallClock | None = None) -> int:
+def run_live(
+    settings: Settings, *, verbose: bool, clock: WallClock | None = None, flatten: bool = False
+) -> int:
     """Trade today. Returns the exit code; raises LiveRefused for what a person must mend first.
 
+    `flatten`: only sell what an earlier run of today left, and end.
     `clock` is the wall's (against a twin: the twin's) unless a test brings its own.
     """
     clock = clock or clock_for(settings.broker.api_host)
@@ -54,9 +61,10 @@ def run_live(settings: Settings, *, verbose: bool, clock: WallClock | None = Non
     except TokenFileRefused as refused:
         raise LiveRefused([str(refused)]) from None
     sandbox = settings.broker.sandbox_access_token.get_secret_value()
+    lock = _locked(settings)
     logs = Logs(clock.now, secrets=[text for text in (secret, sandbox) if text])
     try:
-        return _today(settings, clock, secret, logs, courier, verbose=verbose)
+        return _today(settings, clock, secret, logs, courier, verbose=verbose, flatten=flatten)
     except LiveRefused as refused:
         session = ist(clock.now()).date().isoformat()
         if problem := say_refused(settings.telemetry.alertmanager, refused.problems, session):
@@ -64,10 +72,29 @@ def run_live(settings: Settings, *, verbose: bool, clock: WallClock | None = Non
         raise
     finally:
         logs.close()
+        lock.release()
+
+
+def _locked(settings: Settings) -> FolderLock:
+    lock = FolderLock(settings.data_folder)
+    try:
+        lock.take(f"mode {settings.broker.mode}")
+    except FolderTaken as taken:
+        raise LiveRefused([str(taken)], EXIT_REFUSED) from None
+    except OSError:
+        return lock  # a disk that takes nothing: what is held is looked after all the same (no_disk.py)
+    return lock
 
 
 def _today(
-    settings: Settings, clock: WallClock, secret: str, logs: Logs, courier: Courier | None, *, verbose: bool
+    settings: Settings,
+    clock: WallClock,
+    secret: str,
+    logs: Logs,
+    courier: Courier | None,
+    *,
+    verbose: bool,
+    flatten: bool,
 ) -> int:
     today = ist(clock.now()).date()
     try:
@@ -111,6 +138,17 @@ def _today(
         verbose=verbose,
         sandbox=_sandbox(settings),
         looks_after_access=True,
+        flatten_now=flatten,
+        lease=None
+        if flatten
+        else lease_for(
+            clock,
+            settings.archive_root,
+            settings.broker.mode,
+            settings.data_folder,
+            settings.process.lease_seconds,
+        ),
+        control=Control(settings.data_folder, clock, logs.log),
     )
     try:
         return asyncio.run(_until_signalled(day, courier))
@@ -140,6 +178,8 @@ def _unfinished(settings: Settings, today: date) -> bool:
 
 async def _until_signalled(day: LiveDay, courier: Courier | None) -> int:
     stop = asyncio.Event()
+    if day.flatten_now:
+        stop.set()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

@@ -9,24 +9,30 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from bot.assemble.admission import Admitted, Beside, Morning
+from bot.assemble.admission import Admitted, Morning
 from bot.assemble.broker import PAPER_MODES, Sandbox
 from bot.assemble.choosing import Chooser, adopted, choose_at
+from bot.assemble.closing import EXIT_DONE as EXIT_DONE  # noqa: PLC0414 - others know them from here
+from bot.assemble.closing import EXIT_REFUSED as EXIT_REFUSED  # noqa: PLC0414
 from bot.assemble.contracts import ContractsRefused, DayContracts, Pending, contracts_of
-from bot.assemble.day import EXIT_DONE, Plan, trade
+from bot.assemble.control import Beside, Control, together
+from bot.assemble.day import Plan, trade
+from bot.assemble.lease import Lease
+from bot.assemble.no_disk import readable, tried
 from bot.assemble.opening import opening_for
 from bot.assemble.preflight.finding import Finding, outcomes
 from bot.core.calendar import Calendar
 from bot.core.selection import ContractRefused
 from bot.core.session import Session
 from bot.core.trading_day import BrokerDay, NoSession, Opening
+from bot.run.crash_loop import CrashLoop
 from bot.run.ports import Clock, Observer, Record
 from bot.run.timetable import Timetable
 from bot.settings import Settings
 from bot.storage import records
 from bot.storage.archive import Archive
-from bot.storage.choices import Chosen, choice_record, choices
-from bot.storage.journal import SqliteJournal, journal_path, read_journal
+from bot.storage.choices import Chosen, choices, keep_choices
+from bot.storage.journal import journal_path
 from bot.storage.model import LoadedModel
 from bot.telemetry.logs import Logs
 from bot.upstox.auth import Token
@@ -35,7 +41,6 @@ from bot.upstox.rest import Hosts, UpstoxRest
 from bot.upstox.wire_answers import ReadFailed
 
 ASKS_FOR_SECONDS = 12.0
-EXIT_REFUSED = 3  # somebody must mend something before the bot can trade
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,9 @@ class LiveDay:
     sandbox: Sandbox | None = None
     observers: tuple[Observer, ...] = ()
     jitter_seed: int | None = None
+    flatten_now: bool = False  # only sell what an earlier run of today left (with `stop` set from the start)
+    lease: Lease | None = None
+    control: Control | None = None  # for a person's commands
     looks_after_access: bool = False  # wait for a token that works, run the preflight, watch for a new token
 
 
@@ -85,7 +93,10 @@ class _Live:
             await self._store_what_is_left()
             kept = self._kept()
             # A stop before anything was traded is an end; afterwards the day itself must leave what is open.
-            traded = bool(records.boots(kept))
+            traded = bool(records.boots(kept)) or day.flatten_now
+            if day.lease is not None and (other := await day.lease.claim()):
+                self._log.error("refused", problem=f"{other}. One account, one bot: stop that one first.")
+                return EXIT_REFUSED
             if not await self._until(timetable, "preflight") and not traded:
                 return EXIT_DONE
             if records.ended(kept) is None:
@@ -145,8 +156,7 @@ class _Live:
             self._log.info("archived_late", day=retried.day.isoformat(), problem=retried.problem)
 
     def _kept(self) -> Sequence[Record]:
-        path = journal_path(self._settings.data_folder, self._opening.session.day)
-        return read_journal(path) if path.exists() else ()
+        return readable(journal_path(self._settings.data_folder, self._opening.session.day))
 
     async def _prepare(
         self, rest: UpstoxRest, kept: Sequence[Record], timetable: Timetable
@@ -278,19 +288,23 @@ class _Live:
             )
         if not chosen:
             return
-        journal = SqliteJournal(journal_path(self._settings.data_folder, self._opening.session.day))
-        try:
-            now = self._day.clock.now()
-            journal.commit([choice_record(now, one) for one in chosen])
-        finally:
-            journal.close()
+        path = journal_path(self._settings.data_folder, self._opening.session.day)
+        if problem := tried(lambda: keep_choices(path, self._day.clock.now(), chosen)):
+            self._no_entries = "no_disk"  # day.py finds the same, and says what it means
+            self._log.error("disk_failed", what="choice", problem=problem)
 
     # ---- the day -------------------------------------------------------------------------------------
 
-    def _beside(self) -> Beside | None:
-        if self._morning is None:
-            return None
-        return self._morning.beside(Admitted(self._day.token, self._user_id), self._preflight)
+    def _beside(self) -> list[Beside]:
+        """All that runs as long as the day: the token, the lease, a person's commands."""
+        day, works = self._day, list[Beside]()
+        if self._morning is not None:
+            works.append(self._morning.beside(Admitted(day.token, self._user_id), self._preflight))
+        if day.lease is not None:
+            works.append(day.lease.keep)
+        if day.control is not None:
+            works.append(day.control.serve)
+        return works
 
     def _checks(self) -> tuple[tuple[str, bool], ...]:
         """What is known before the day begins; the preflight's word when it has come already."""
@@ -325,6 +339,9 @@ class _Live:
             sandbox=day.sandbox,
             observers=day.observers,
             phase=timetable.say,
-            beside=self._beside(),
+            beside=together(day.clock, self._beside(), sell=day.flatten_now),
+            on_ready=day.control.ready if day.control is not None else lambda _: None,
+            hold_on_stop=settings.process.on_stop == "hold" and not day.flatten_now,
+            crash_loop=CrashLoop(settings.process.crash_loop_boots, settings.process.crash_loop_minutes * 60),
         )
         return plan if day.jitter_seed is None else replace(plan, jitter_seed=day.jitter_seed)

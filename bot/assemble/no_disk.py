@@ -65,7 +65,8 @@ def opened(plan: "Plan") -> Opened:
 def readable(path: Path) -> Sequence[Record]:
     """What a journal holds, as far as it can be read; the rest is in the broker's book."""
     try:
-        return read_journal(path) if path.exists() else ()
+        begun = path.exists() and path.stat().st_size  # a file that no page found room in is none
+        return read_journal(path) if begun else ()
     except JournalUnwritable:
         return ()
 

@@ -23,7 +23,7 @@ class FolderLock:
         self._file: int | None = None
 
     def take(self, words: str) -> None:
-        """Hold it, or raise FolderTaken. `words`: who we are, for the other one. OSError: no such file can be."""
+        """Hold it, or raise FolderTaken. `words`: who we are, for the other. OSError: no file can be made."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -32,8 +32,8 @@ class FolderLock:
             holder = os.read(file, 300).decode("utf-8", "replace").strip()
             os.close(file)
             raise FolderTaken(
-                f"{self._path.parent}: another bot works here ({holder or 'it did not say who'}). Stop it, ask "
-                "it with `bot flatten`, or name another [data] folder."
+                f"{self._path.parent}: another bot works here ({holder or 'it did not say who'}). Stop it, "
+                "ask it with `bot flatten`, or name another [data] folder."
             ) from None
         self._file = file
         try:
