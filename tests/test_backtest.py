@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from bot.__main__ import app
 from bot.assemble.demo import DemoOptions, run_demo
 from bot.assemble.market import recorded_market
-from bot.core.charges import NO_CHARGES, card_on
+from bot.core.charges import NANOPAISE, NO_CHARGES, card_on
 from bot.core.commands import Reason
 from bot.core.events import Side, Tick
 from bot.core.forecast import RelDiff
@@ -215,7 +215,7 @@ def test_net_is_gross_less_the_charges_of_the_card_to_the_paisa() -> None:
     assert sum(f.charges for f in outcome.fills) == outcome.charges_total
     gross = sum(f.realized_pnl_net + f.charges for f in outcome.fills)
     assert gross == sum(trip.gross for trip in outcome.trips)  # what is still open has gained nothing
-    assert math.isclose(sum(outcome.charges.values()) * 100, float(exact.exact), rel_tol=1e-9)
+    assert math.isclose(sum(outcome.charges.values()) * 100, exact.exact / NANOPAISE, rel_tol=1e-9)
 
 
 def test_a_later_card_costs_more_for_the_same_trades() -> None:
