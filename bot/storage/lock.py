@@ -24,7 +24,7 @@ class FolderLock:
         self._file: int | None = None
 
     def take(self, words: str) -> None:
-        """Hold it, or raise FolderTaken. `words`: who we are, for the other one. OSError: no file can be made."""
+        """Hold it, or raise FolderTaken. `words`: who we are, for the other. OSError: no file can be made."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
