@@ -76,7 +76,7 @@ def first_minutes(source: Path, out: Path, rows: int) -> Path:
 # ---- the same trades everywhere -----------------------------------------------------------------------
 
 
-def test_a_recorded_file_gives_the_same_trades_in_the_backtest_as_in_the_lockstep_demo(
+def test_a_recorded_file_gives_the_same_trades_in_the_backtest_the_lockstep_demo_and_replay(
     recorded: Path, tmp_path: Path
 ) -> None:
     """Over sockets and without them: same guards, same seed, every fill at the same millisecond."""
@@ -95,14 +95,23 @@ def test_a_recorded_file_gives_the_same_trades_in_the_backtest_as_in_the_lockste
             for row in csv.DictReader(written)
         ]
     rules = Rules(risk=RiskRules(entries_per_day=400, entries_per_minute=1))
-    backtest = DirectDay(day.contracts, rules, session, lazy(classifier()))
-    backtest.run(day.ticks)
-    mine = [
-        (ist_text(f.at), f.side.value, f.reason.value, f.quantity, f.value / f.quantity / 100)
-        for f in backtest.fills
-    ]
-    assert len(mine) >= 4
-    assert mine == demo
+    (tape,) = (tmp_path / "out").glob("*/data/tape-*")
+    (taped,) = load(tape)
+    for each in (day, taped):  # the file, and what the demo taped of it
+        backtest = DirectDay(day.contracts, rules, session, lazy(classifier()))
+        backtest.run(each.ticks)
+        mine = [
+            (ist_text(f.at), f.side.value, f.reason.value, f.quantity, f.value / f.quantity / 100)
+            for f in backtest.fills
+        ]
+        assert len(mine) >= 4
+        if each is day:
+            assert mine == demo
+        else:  # the tape's ticks carry the moment they arrived, so latencies fall a little differently
+            assert [row[1:] for row in mine] == [row[1:] for row in demo]
+    (certificate,) = (tmp_path / "out").glob("*/data/certificate-*.json")
+    (replayed,) = json.loads(certificate.read_text())
+    assert replayed["identical"], "run again from its tape, the demo decides the same"
 
 
 def test_the_lazy_classifier_decides_as_the_one_asked_at_every_tick() -> None:
