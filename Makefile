@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 TRAIN := .venv-train
 SDK := .venv-sdk
 COMPILED := build/compiled
+
 .PHONY: help env demo test test-components test-compiled soak lint proto lock bench bench-compiled compile docs train-env sdk-env cloud-env clean
 
 help: ## this list
@@ -112,4 +113,4 @@ cloud-env: .venv-cloud/.ready ## checkov, hadolint and podman-compose in .venv-c
 	@touch $@
 
 clean: ## remove environments and caches
-	rm -rf $(VENV) $(TRAIN) $(SDK) .venv-cloud .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRAIN) $(SDK) .venv-cloud $(COMPILED) .pytest_cache .mypy_cache .ruff_cache .hypothesis

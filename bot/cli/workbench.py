@@ -139,10 +139,7 @@ def simulate(
     """
     from bot.assemble.simulations import simulate as run_simulation
 
-    first, _, last = seeds.partition(":")
-    if not (first.isdecimal() and last.isdecimal() and int(first) < int(last)):
-        refuse([f"--seeds {seeds}: write FIRST:END, like 1:101"])
-    span = int(first), int(last)
+    span = _span(seeds, like="1:101")
     raise typer.Exit(
         run_simulation(*span, focus=focus, jobs=jobs, trace=trace, json_out=json_out, console=Console())
     )
@@ -162,9 +159,15 @@ def market(
     """
     from bot.research.market_check import check as run_check
 
-    first, _, last = seeds.partition(":")
-    if not (first.isdecimal() and last.isdecimal() and int(first) < int(last)):
-        refuse([f"--seeds {seeds}: write FIRST:END, like 1:4"])
+    span = _span(seeds, like="1:4")
     if not check:
         refuse(["say what to do: `bot market --check`"])
-    raise typer.Exit(run_check(range(int(first), int(last)), Console(), json_out))
+    raise typer.Exit(run_check(range(*span), Console(), json_out))
+
+
+def _span(seeds: str, like: str) -> tuple[int, int]:
+    """FIRST:END as two numbers, or a refusal."""
+    first, _, last = seeds.partition(":")
+    if not (first.isdecimal() and last.isdecimal() and int(first) < int(last)):
+        refuse([f"--seeds {seeds}: write FIRST:END, like {like}"])
+    return int(first), int(last)

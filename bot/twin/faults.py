@@ -59,14 +59,6 @@ STREAM_OF: Final = {
 _OF_THE_NEXT_CALL = frozenset(
     {FaultKind.DENY, FaultKind.LOSE_REPLY, FaultKind.LATE_ACCEPTANCE, FaultKind.SLOW_REPLY}
 )
-_STATUS_OF_CODE = {  # the others come with 400 (upstox §2.5)
-    "UDAPI1154": HTTPStatus.FORBIDDEN,
-    "UDAPI10005": HTTPStatus.TOO_MANY_REQUESTS,
-    "UDAPI100050": HTTPStatus.UNAUTHORIZED,
-    "UDAPI100057": HTTPStatus.UNAUTHORIZED,
-    "UDAPI100060": HTTPStatus.NOT_FOUND,
-    "UDAPI100500": HTTPStatus.INTERNAL_SERVER_ERROR,
-}
 _REFUSALS = {
     FaultKind.UNAUTHORIZED: (HTTPStatus.UNAUTHORIZED, "UDAPI100050", "Invalid token used to access API"),
     FaultKind.BLOCKED: (HTTPStatus.FORBIDDEN, "", "error code: 1010"),
@@ -76,6 +68,12 @@ _REFUSALS = {
         "UDAPI1154",
         "Access to this API is restricted to the registered static IP",
     ),
+}
+# The others come with 400 (upstox §2.5).
+_STATUS_OF_CODE = {code: status for status, code, _ in _REFUSALS.values()} | {
+    "UDAPI100057": HTTPStatus.UNAUTHORIZED,
+    "UDAPI100060": HTTPStatus.NOT_FOUND,
+    "UDAPI100500": HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
 
