@@ -1,15 +1,24 @@
-# The bot in a container: locked dependencies with hashes, no compiler, no root, nothing to write but /data.
+# The bot in a container: locked dependencies with hashes, the tick path as machine code (infra/compile.py), no
+# compiler, no root, nothing to write but /data.
 #   docker build -t options-bot .
 #   docker run --read-only --tmpfs /tmp --cap-drop ALL -v bot-data:/data -e BOT_LIVE_ACCESS_TOKEN \
 #     -v ./bot.toml:/app/bot.toml:ro options-bot
 # x86-64 and arm64: every locked dependency has a wheel for both (a test asks the index).
 FROM docker.io/library/python:3.11-slim-bookworm AS build
 WORKDIR /src
-RUN python -m venv /app/.venv
-COPY requirements-run.lock .
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --quiet --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/* \
+    && python -m venv /app/.venv
+COPY requirements-run.lock requirements-compile.lock ./
 RUN /app/.venv/bin/python -m pip install --no-cache-dir --no-compile --disable-pip-version-check \
     --only-binary :all: --require-hashes -r requirements-run.lock \
+    && /app/.venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --target /compiler \
+    --only-binary :all: --require-hashes -r requirements-compile.lock \
     && /app/.venv/bin/python -m pip uninstall --yes --quiet pip setuptools
+COPY infra/compile.py compile.py
+COPY bot bot
+RUN PYTHONPATH=/compiler /app/.venv/bin/python compile.py bot /app/compiled
 
 FROM docker.io/library/python:3.11-slim-bookworm
 ARG VERSION=0.1.0
@@ -28,7 +37,7 @@ ENV PATH=/app/.venv/bin:$PATH \
 RUN useradd --uid 10001 --user-group --no-log-init --home-dir /data --create-home --shell /usr/sbin/nologin bot \
     && install -d -o 65534 -g 65534 -m 0700 /config
 COPY --from=build /app/.venv /app/.venv
-COPY bot /app/bot
+COPY --from=build /app/compiled /app
 COPY models /app/models
 USER 10001:10001
 WORKDIR /app

@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 TRAIN := .venv-train
 SDK := .venv-sdk
+COMPILED := build/compiled
 
-.PHONY: help env demo test test-components soak lint proto lock bench docs train-env sdk-env cloud-env clean
+.PHONY: help env demo test test-components test-compiled soak lint proto lock bench bench-compiled compile docs train-env sdk-env cloud-env clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -28,6 +29,7 @@ test: env lint ## lint, types, and every test that needs no special component, o
 test-components: env ## the tests that need heavy real components; they skip loudly where one is missing
 	@$(MAKE) sdk-env || echo "The official Upstox client is not to be had: its test will be skipped."
 	@$(MAKE) cloud-env || echo "checkov, hadolint and podman-compose are not to be had: their tests will be skipped."
+	@if command -v cc > /dev/null; then $(MAKE) test-compiled; else echo "No C compiler: the compiled tick path is not tested."; fi
 	$(BIN)/python -m pytest -q -m component
 
 lint: env
@@ -46,6 +48,8 @@ lock: env ## write the lock files anew
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-run.lock
 	echo upstox-python-sdk==2.30.0 | $(BIN)/uv pip compile - --universal --python-version 3.11 --no-emit-package uuid \
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-sdk.lock
+	echo mypy setuptools types-protobuf | tr ' ' '\n' | $(BIN)/uv pip compile - -c requirements.lock --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-compile.lock
 	$(BIN)/uv pip compile requirements-cloud.in --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-cloud.lock
 
@@ -57,15 +61,33 @@ soak: env ## hours: every property at 2,000 examples, 20,000 simulated days, pla
 	$(BIN)/python -m tests.planted_bugs --search 2000
 	$(BIN)/python -m tests.fuzz 1000000 100000
 
-bench: env ## the decision path against bare parse and bare inference; memory and seconds to ready
-	$(BIN)/python -m benchmarks.decision_path
+bench: env ## decision path, memory and start, observers, growth with instruments, backtest
+	-$(BIN)/python -m benchmarks.decision_path
+	$(MAKE) bench-compiled
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.observers
+	$(BIN)/python -m benchmarks.instruments
+	$(BIN)/python -m benchmarks.backtest_rate
 	$(BIN)/python -m benchmarks.monitoring_down
 
 docs: env ## docs/metrics.md and the dashboards' JSON, made anew
 	$(BIN)/python -m bot.telemetry.metrics_doc > docs/metrics.md
 	$(BIN)/python -m grafana.build
+
+compile: $(COMPILED)/.ready ## the tick path as machine code, into build/compiled/ (mypyc; wants a C compiler)
+
+$(COMPILED)/.ready: $(VENV)/.ready infra/compile.py $(shell find bot -name '*.py')
+	$(BIN)/python infra/compile.py bot $(COMPILED)
+	@ln -sfn $(CURDIR)/models $(COMPILED)/models
+	@touch $@
+
+# The scripts, not `-m`: that would put the plain sources of this folder first.
+test-compiled: compile ## the tests of the plain sources, on the compiled ones
+	COMPILED=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR) $(BIN)/pytest --import-mode=append -q \
+		-n auto --maxprocesses 8 --dist worksteal -m "not component"
+
+bench-compiled: compile ## the decision path as the image runs it: at most three bare parses
+	PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR) $(BIN)/python benchmarks/decision_path.py
 
 train-env: $(TRAIN)/.ready ## TensorFlow in .venv-train/, for bot train
 
@@ -91,4 +113,4 @@ cloud-env: .venv-cloud/.ready ## checkov, hadolint and podman-compose in .venv-c
 	@touch $@
 
 clean: ## remove environments and caches
-	rm -rf $(VENV) $(TRAIN) $(SDK) .venv-cloud .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRAIN) $(SDK) .venv-cloud $(COMPILED) .pytest_cache .mypy_cache .ruff_cache .hypothesis

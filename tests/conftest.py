@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from bot.core import engine
 from bot.core.rules import Contract
 from bot.core.session import Session
 from bot.core.units import SECOND, ist_nanos
@@ -22,6 +23,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 DAY = date(2026, 9, 16)
 KEY = "NSE_FO|45450"
 RECORDED = Path(__file__).parents[2] / "shared" / "data"
+
+
+if "COMPILED" in os.environ:  # `make test-compiled`: the same tests, on the tick path as machine code
+    assert engine.__file__.endswith(".so"), engine.__file__
 
 
 def at(clock: str, *, nanos: int = 0) -> int:

@@ -68,8 +68,15 @@ def podman() -> str:
 def image(podman: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Built from a copy of the checkout in which secrets lie about, as they do on a trader's machine."""
     context = tmp_path_factory.mktemp("context")
-    for name in ("Dockerfile", ".dockerignore", "requirements-run.lock"):
-        shutil.copy(ROOT / name, context)
+    (context / "infra").mkdir()
+    for name in (
+        "Dockerfile",
+        ".dockerignore",
+        "requirements-run.lock",
+        "requirements-compile.lock",
+        "infra/compile.py",
+    ):
+        shutil.copy(ROOT / name, context / name)
     for name in ("bot", "models"):
         shutil.copytree(ROOT / name, context / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in (".env", "bot.toml", "bot/.env", "bot/bot.toml", "models/owner.pem", "terraform.tfvars"):
@@ -128,7 +135,8 @@ def test_every_locked_dependency_has_a_wheel_for_arm64(tmp_path: Path) -> None:
     ]
     wanted = ["--only-binary", ":all:", "--python-version", "3.11", "--target", str(tmp_path)]
     tags = [part for platform in platforms for part in ("--platform", platform)]
-    run([*command, *wanted, *tags, "-r", ROOT / "requirements-run.lock"], seconds=300)
+    locks = ["-r", ROOT / "requirements-run.lock", "-r", ROOT / "requirements-compile.lock"]
+    run([*command, *wanted, *tags, *locks], seconds=300)
 
 
 # ---- the image ----
@@ -172,6 +180,13 @@ def test_no_layer_holds_a_secret_that_lay_beside_the_sources(podman: str, image:
 
 
 # ---- the container ----
+
+
+def test_its_tick_path_is_machine_code_and_no_compiler_came_along(podman: str, image: str) -> None:
+    asked = "import bot.core.engine, shutil; print(bot.core.engine.__file__, shutil.which('gcc'))"
+    said = engine(podman, "run", "--rm", "--entrypoint", "python", *LOCKED, image, "-c", asked)
+    assert said.split()[-2].endswith(".so")
+    assert said.split()[-1] == "None"
 
 
 def test_a_whole_demo_day_inside_without_network_root_or_a_writable_disk(

@@ -108,7 +108,7 @@ def test_a_row_passed_over_in_the_book_would_have_changed_nothing(steps: list[tu
 
 def _facts(account: Account) -> list[object]:
     order = account.orders[TAG]
-    names = [name for name in Order.__slots__ if name != "told"]
+    names = [name for name in getattr(Order, "__mypyc_attrs__", None) or Order.__slots__ if name != "told"]
     return [*(getattr(order, name) for name in names), list(account.open), account.position(KEY)]
 
 

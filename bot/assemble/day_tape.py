@@ -64,7 +64,7 @@ class DayTape:
 
     def decoder(self, instruments: Iterable[InstrumentKey]) -> MarketDecoder:
         """The market decoder that notes each frame before reading it."""
-        return _TapedDecoder(instruments, self.writer) if self._taped else MarketDecoder(instruments)
+        return MarketDecoder(instruments, _Tap(self.writer) if self._taped else None)
 
     def hear(self, turn: Turn) -> None:
         """Note what a turn decided. The number is the event's place in the inbox."""
@@ -126,18 +126,12 @@ class _TapedInbox(Inbox):
         return event, newest
 
 
-class _TapedDecoder(MarketDecoder):
-    def __init__(self, instruments: Iterable[InstrumentKey], writer: TapeWriter | _NoWriter) -> None:
-        self._writer: TapeWriter | _NoWriter | None = None  # not while the base makes itself
-        super().__init__(instruments)
-        self._writer = writer
+class _Tap:
+    def __init__(self, writer: TapeWriter | _NoWriter) -> None:
+        self._put = writer.put
 
     def opened(self) -> None:
-        super().opened()
-        if self._writer is not None:
-            self._writer.put(b"O", 0, 0, b"")
+        self._put(b"O", 0, 0, b"")
 
-    def decode(self, frame: bytes, at: Nanos, mono: Nanos) -> list[Event]:
-        if self._writer is not None:
-            self._writer.put(b"F", at, mono, frame)
-        return super().decode(frame, at, mono)
+    def frame(self, frame: bytes, at: Nanos, mono: Nanos) -> None:
+        self._put(b"F", at, mono, frame)

@@ -61,9 +61,10 @@ def run_live(
     except TokenFileRefused as refused:
         raise LiveRefused([str(refused)]) from None
     sandbox = settings.broker.sandbox_access_token.get_secret_value()
-    lock = _locked(settings)
     logs = Logs(clock.now, secrets=[text for text in (secret, sandbox) if text])
+    lock = FolderLock(settings.data_folder)
     try:
+        _take(lock, settings, clock, logs)
         return _today(settings, clock, secret, logs, courier, verbose=verbose, flatten=flatten)
     except LiveRefused as refused:
         session = ist(clock.now()).date().isoformat()
@@ -75,15 +76,16 @@ def run_live(
         lock.release()
 
 
-def _locked(settings: Settings) -> FolderLock:
-    lock = FolderLock(settings.data_folder)
+def _take(lock: FolderLock, settings: Settings, clock: WallClock, logs: Logs) -> None:
+    """Raises LiveRefused when another bot works here."""
     try:
-        lock.take(f"mode {settings.broker.mode}")
+        lock.take(f"mode {settings.broker.mode}, since {ist(clock.now()):%Y-%m-%d %H:%M} IST")
     except FolderTaken as taken:
         raise LiveRefused([str(taken)], EXIT_REFUSED) from None
-    except OSError:
-        return lock  # a disk that takes nothing: what is held is looked after all the same (no_disk.py)
-    return lock
+    except (
+        OSError
+    ) as error:  # a disk that takes nothing: what is held is looked after all the same (no_disk.py)
+        logs.log.warning("no_lock", problem=str(error))
 
 
 def _today(

@@ -6,7 +6,7 @@ A record with three small rules about prices; it decides nothing about orders.
 from bot.core.books import Holding
 from bot.core.commands import Decision, Reason
 from bot.core.events import Quote
-from bot.core.forecast import Forecast, Forecaster
+from bot.core.forecast import Forecast, Forecasting
 from bot.core.rules import Contract
 from bot.core.units import SECOND, Nanos, Paise, Quantity, tick_ceil, tick_floor
 
@@ -55,7 +55,7 @@ class Desk:
         "unprotected_paged",
     )
 
-    def __init__(self, contract: Contract, forecaster: Forecaster) -> None:
+    def __init__(self, contract: Contract, forecaster: Forecasting) -> None:
         self.contract = contract
         self.segment = contract.segment
         self.forecaster = forecaster

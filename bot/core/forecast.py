@@ -7,7 +7,7 @@ paper and live use this very code, so that a feature has one meaning (contract: 
 from collections.abc import Callable
 from enum import StrEnum
 from struct import Struct
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +61,13 @@ class Forecast(NamedTuple):
     velocity: float
     rel_diff: float
     probability: float | None
+
+
+class Forecasting(Protocol):
+    """All that a desk asks of its forecaster."""
+
+    def hear(self, at: Nanos, ltp: Paise) -> Forecast:
+        """Take one tick."""
 
 
 class Forecaster:

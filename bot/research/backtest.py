@@ -278,7 +278,7 @@ def _random_run(
     charges_day = settings.charges_day or charges_day_of(recorded.day, recorded.contracts[0].exchange)
     day = _made(recorded, replace(settings, classifier=_silent), charges_day, None)
     for desk in day.engine.desks.values():
-        desk.forecaster = _Playback(table, marks, day.engine)  # type: ignore[assignment]  # same one method
+        desk.forecaster = _Playback(table, marks, day.engine)
     waiting = iter(chosen)
     coming = next(waiting, None)
 

@@ -7,8 +7,9 @@ import fcntl
 import os
 import socket
 from pathlib import Path
+from typing import Final
 
-LOCK_NAME = "bot.lock"
+LOCK_NAME: Final = "bot.lock"
 
 
 class FolderTaken(Exception):

@@ -5,7 +5,7 @@ Pure: knows no socket, no clock and no strategy. Whatever the bytes are, `Market
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 from google.protobuf.message import DecodeError
@@ -41,6 +41,16 @@ class _Book:
         self.frame = b""  # the one before, to compare with: cheaper to keep than what was made of it
 
 
+class Tap(Protocol):
+    """Sees every frame before it is decoded: a tape."""
+
+    def opened(self) -> None:
+        """A new connection begins."""
+
+    def frame(self, frame: bytes, at: Nanos, mono: Nanos) -> None:
+        """These bytes came."""
+
+
 class MarketDecoder:
     """Frames → events, for `instruments`. A frame about others only is a FrameSeen.
 
@@ -48,7 +58,8 @@ class MarketDecoder:
     `opened` between connections.
     """
 
-    def __init__(self, instruments: Iterable[InstrumentKey]) -> None:
+    def __init__(self, instruments: Iterable[InstrumentKey], tap: Tap | None = None) -> None:
+        self._tap = tap
         self.instruments: tuple[InstrumentKey, ...] = ()
         self.segments: frozenset[str] = frozenset()
         self.frames = 0
@@ -82,6 +93,8 @@ class MarketDecoder:
         self._books = [_Book(key) for key in self.instruments]
         self._by_key = {book.key: book for book in self._books}
         self._errors.clear()
+        if self._tap is not None:
+            self._tap.opened()
 
     @property
     def flooded(self) -> bool:
@@ -91,6 +104,8 @@ class MarketDecoder:
 
     def decode(self, frame: bytes, at: Nanos, mono: Nanos) -> list[Event]:
         """What a frame says, stamped with `at` and `mono`. Empty when it is undecodable: no proof of life."""
+        if self._tap is not None:
+            self._tap.frame(frame, at, mono)
         self.frames += 1
         if len(frame) > FRAME_BYTES_MAX:
             return self._undecodable(mono)
@@ -106,9 +121,9 @@ class MarketDecoder:
         exchange_at = millis * MILLISECOND if 0 < millis < _MILLIS_MAX else 0
         feeds = response.feeds
         for book in self._books if self._few else self._books_in(feeds):
-            key = book.key
-            if key in feeds:  # indexing a protobuf map inserts what is missing
-                event = self._feed(book, frame, feeds[key], kind == _LIVE, at, mono, exchange_at)
+            feed = feeds.get(book.key)  # indexing a protobuf map inserts what is missing
+            if feed is not None:
+                event = self._feed(book, frame, feed, kind == _LIVE, at, mono, exchange_at)
                 if event is not None:
                     events.append(event)
         return events or [FrameSeen(at, mono)]
@@ -254,9 +269,9 @@ def parse_request(frame: bytes) -> Request:
     match body:
         case {
             "method": "sub" | "change_mode" | "unsub" as method,
-            "data": {"instrumentKeys": [*keys]} as data,
+            "data": {"instrumentKeys": [*keys]},
         } if keys and all(isinstance(key, str) for key in keys):
-            mode = data.get("mode", "ltpc" if method == "sub" else "")
+            mode = body["data"].get("mode", "ltpc" if method == "sub" else "")
         case _:
             raise ValueError("a feed request names a method (sub, change_mode, unsub) and its instrumentKeys")
     if mode not in KEYS_MAX and not (method == "unsub" and mode == ""):
