@@ -96,6 +96,7 @@ class Lines(NamedTuple):
     rest: UpstoxRest
     renew: Callable[[], None]  # let the sockets try a new token at once
     checked: Callable[[tuple[tuple[str, bool], ...]], None]  # (check, passed): for those who watch
+    entries_stopped: Callable[[], str]  # why the day's entries are over; "": they are not
 
 
 class Desk(NamedTuple):
@@ -256,7 +257,8 @@ class _Day:
 
         try:
             parts = DayParts(clock, plan.session, engine, inbox, stepper, outbox, feed, broker)
-            beside = plan.beside(Lines(inbox.put, rest, renew, checked)) if plan.beside else None
+            lines = Lines(inbox.put, rest, renew, checked, lambda: engine.entries_stopped)
+            beside = plan.beside(lines) if plan.beside else None
             await run_day(parts, stop, feed.arm, metrics.histogram(LOOP_LAG).observe, beside)
             over = not stop.is_set() or clock.now() >= plan.session.flatten_at
             result = await self._close(engine, broker, feed, over=over)

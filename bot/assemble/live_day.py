@@ -9,13 +9,15 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from bot.assemble.admission import Admitted, Beside, Morning
+from bot.assemble.admission import Admitted, Morning
 from bot.assemble.broker import PAPER_MODES, Sandbox
 from bot.assemble.choosing import Chooser, adopted, choose_at
 from bot.assemble.contracts import ContractsRefused, DayContracts, Pending, contracts_of
-from bot.assemble.day import EXIT_DONE, Plan, trade
+from bot.assemble.day import EXIT_DONE, Lines, Plan, trade
+from bot.assemble.kill_switch import KillSwitch
 from bot.assemble.opening import opening_for
 from bot.assemble.preflight.finding import Finding, outcomes
+from bot.assemble.readings import Readings
 from bot.core.calendar import Calendar
 from bot.core.selection import ContractRefused
 from bot.core.session import Session
@@ -54,6 +56,7 @@ class LiveDay:
     sandbox: Sandbox | None = None
     observers: tuple[Observer, ...] = ()
     jitter_seed: int | None = None
+    kill_switch: KillSwitch | None = None  # None: made here; who hears signals brings his own
     looks_after_access: bool = False  # wait for a token that works, run the preflight, watch for a new token
 
 
@@ -287,10 +290,17 @@ class _Live:
 
     # ---- the day -------------------------------------------------------------------------------------
 
-    def _beside(self) -> Beside | None:
-        if self._morning is None:
-            return None
-        return self._morning.beside(Admitted(self._day.token, self._user_id), self._preflight)
+    async def _beside(self, lines: Lines) -> None:
+        """What runs as long as the day."""
+        day = self._day
+        switch = day.kill_switch or KillSwitch(day.clock, self._settings.kill_file, self._log)
+        funds = self._settings.rules.risk.funds_wanted
+        async with asyncio.TaskGroup() as group:
+            group.create_task(switch.run(lines))
+            group.create_task(Readings(day.clock, self._log, funds=funds).run(lines))
+            if self._morning is not None:
+                access = self._morning.beside(Admitted(day.token, self._user_id), self._preflight)
+                await access(lines)
 
     def _checks(self) -> tuple[tuple[str, bool], ...]:
         """What is known before the day begins; the preflight's word when it has come already."""
@@ -325,6 +335,6 @@ class _Live:
             sandbox=day.sandbox,
             observers=day.observers,
             phase=timetable.say,
-            beside=self._beside(),
+            beside=self._beside,
         )
         return plan if day.jitter_seed is None else replace(plan, jitter_seed=day.jitter_seed)
