@@ -17,7 +17,7 @@ from bot.core.desk import Desk
 from bot.core.forecast import Forecast
 from bot.core.risk import Guard, Standing
 from bot.core.rules import Rules, StrategyRules
-from bot.core.units import SECOND, InstrumentKey, Nanos
+from bot.core.units import SECOND, InstrumentKey, Nanos, Quantity
 
 SILENT_AFTER: Nanos = 5 * SECOND  # without a tick the feed is suspect (hazards §0)
 _MINUTE: Nanos = 60 * SECOND
@@ -79,7 +79,7 @@ def unwanted(forecast: Forecast, rules: StrategyRules) -> Quiet | None:
 class Interval:
     """What keeps one instrument from being bought, from one cut to the next."""
 
-    __slots__ = ("best", "detail", "lasting", "looks", "refused", "since")
+    __slots__ = ("best", "detail", "lasting", "looks", "position", "refused", "since")
 
     def __init__(self, since: Nanos) -> None:
         self.since = since
@@ -88,10 +88,11 @@ class Interval:
         self.looks: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.best = _NAN
+        self.position: Quantity = 0
 
-    def add(self, seen: Look, detail: str, probability: float | None) -> None:
+    def add(self, seen: Look, detail: str, position: Quantity, probability: float | None) -> None:
         self.lasting = seen.reason if seen.lasting else ""
-        self.detail = detail
+        self.detail, self.position = detail, position
         self.looks[seen.reason] += 1
         if seen.reason == Quiet.MODEL and probability is not None and not self.best >= probability:
             self.best = probability
@@ -125,7 +126,8 @@ class Abstentions:
             ):
                 yield self._over(key, interval, at)
                 interval = self._now[key] = Interval(at)
-            interval.add(seen, detail, desk.forecast.probability if desk.forecast else None)
+            probability = desk.forecast.probability if desk.forecast else None
+            interval.add(seen, detail, desk.holding.position, probability)
 
     def _over(self, key: InstrumentKey, interval: Interval, at: Nanos) -> NoTrade:
         desk = self._desks[key]
@@ -136,7 +138,7 @@ class Abstentions:
             _counted(interval.looks),
             _counted(interval.refused),
             interval.detail,
-            desk.holding.position,
+            interval.position,
             desk.bid,
             desk.ask,
             desk.ticks_total,
