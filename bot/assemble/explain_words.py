@@ -109,7 +109,8 @@ def not_bought(one: NoTrade) -> str:
         why(reason, one.detail) + (f" in {count} of {total} looks" if len(looks) > 1 else "")
         for reason, count in looks.items()
     ]
-    text = f"{clock(one.since)}–{clock(one.until)} {'no second entry' if Quiet.HOLDING in looks else 'not bought'}: "
+    what = "no second entry" if Quiet.HOLDING in looks else "not bought"
+    text = f"{clock(one.since)}–{clock(one.until)} {what}: "
     text += "; ".join(reasons)
     if not math.isnan(one.best):
         text += f"; at best it gave {one.best:.2f}, {one.threshold:.2f} is wanted"
