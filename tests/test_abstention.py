@@ -140,7 +140,7 @@ def test_the_strategy_wants_exactly_when_no_reason_is_found(
     velocity: float, rel_diff: float, probability: float | None, band: float | None, use_model: bool
 ) -> None:
     rules = StrategyRules(band=band, use_model=use_model)
-    seen = Forecast(200, 100.0, 100.0, velocity, rel_diff, probability)
+    seen = Forecast(200, 100_00, 100.0, velocity, rel_diff, probability)
     assert strategy.enters(seen, rules) == (unwanted(seen, rules) is None)
 
 

@@ -74,8 +74,14 @@ def nothing(_: Desk) -> None:
     pass
 
 
+def late(desk: Desk) -> None:
+    """Two minutes of prices, over the cut-off."""
+    desk.pass_time((at("15:08:30") - desk.now) / SECOND)
+    desk.warm()
+
+
 CAUSES: dict[Guard, tuple[dict[str, Any], Cause, dict[str, Any]]] = {  # rules, what happens, the last tick
-    Guard.PHASE: ({}, lambda d: (d.pass_time((at("15:08:30") - d.now) / SECOND), d.warm()), {}),
+    Guard.PHASE: ({}, late, {}),
     Guard.NOT_READY: (
         {}, lambda d: d.engine.handle(AccessChanged(d.now, d.mono, False, "no token")), {}),
     Guard.STREAM_DOWN: ({}, lambda d: d.engine.handle(OrderStreamDown(d.now, d.mono, "")), {}),
