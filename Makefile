@@ -60,11 +60,13 @@ soak: env ## hours: every property at 2,000 examples, 20,000 simulated days, pla
 	$(BIN)/python -m tests.planted_bugs --search 2000
 	$(BIN)/python -m tests.fuzz 1000000 100000
 
-bench: env ## the decision path against bare parse and bare inference; memory and seconds to ready
+bench: env ## decision path, memory and start, observers, growth with instruments, backtest
 	-$(BIN)/python -m benchmarks.decision_path
 	$(MAKE) bench-compiled
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.observers
+	$(BIN)/python -m benchmarks.instruments
+	$(BIN)/python -m benchmarks.backtest_rate
 	$(BIN)/python -m benchmarks.monitoring_down
 
 docs: env ## docs/metrics.md and the dashboards' JSON, made anew

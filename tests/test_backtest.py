@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from bot.__main__ import app
 from bot.assemble.demo import DemoOptions, run_demo
 from bot.assemble.market import recorded_market
-from bot.core.charges import NO_CHARGES, card_on
+from bot.core.charges import NANOPAISE, NO_CHARGES, card_on
 from bot.core.commands import Reason
 from bot.core.events import Side, Tick
 from bot.core.forecast import RelDiff
@@ -76,17 +76,21 @@ def first_minutes(source: Path, out: Path, rows: int) -> Path:
 # ---- the same trades everywhere -----------------------------------------------------------------------
 
 
-def test_a_recorded_file_gives_the_same_trades_in_the_backtest_as_in_the_lockstep_demo(
-    recorded: Path, tmp_path: Path
+@pytest.mark.parametrize("rows", [1_500, pytest.param(None, marks=pytest.mark.component)])
+def test_a_recorded_file_gives_the_same_trades_in_the_backtest_the_lockstep_demo_and_replay(
+    recorded: Path, tmp_path: Path, rows: int | None
 ) -> None:
     """Over sockets and without them: same guards, same seed, every fill at the same millisecond."""
     source = recorded / "upstox_v3" / "NSE_FO_51414_2025-12-15.json.gz"
-    file = first_minutes(source, tmp_path / "cut.json", 1_500)
+    file = first_minutes(source, tmp_path / "cut.json", rows) if rows else source
     (day,) = load(file)
-    session = Session.on(
-        day.day, opens=time(9, 32), entry_cutoff=time(9, 52), flatten=time(9, 55), closes=time(9, 57)
-    )
-    market = recorded_market((file,))._replace(session=session)
+    market = recorded_market((file,))
+    if rows:
+        session = Session.on(
+            day.day, opens=time(9, 32), entry_cutoff=time(9, 52), flatten=time(9, 55), closes=time(9, 57)
+        )
+        market = market._replace(session=session)
+    session = market.session
     options = DemoOptions((file,), 7, True, None, tmp_path / "out", False)
     assert run_demo(options, Console(quiet=True), market) == 0
     with next((tmp_path / "out").glob("*/data/trades-*.csv")).open() as written:
@@ -103,6 +107,9 @@ def test_a_recorded_file_gives_the_same_trades_in_the_backtest_as_in_the_lockste
     ]
     assert len(mine) >= 4
     assert mine == demo
+    (certificate,) = (tmp_path / "out").glob("*/data/certificate-*.json")
+    (replayed,) = json.loads(certificate.read_text())
+    assert replayed["identical"], "run again from its tape, the demo decides the same"
 
 
 def test_the_lazy_classifier_decides_as_the_one_asked_at_every_tick() -> None:
@@ -215,7 +222,7 @@ def test_net_is_gross_less_the_charges_of_the_card_to_the_paisa() -> None:
     assert sum(f.charges for f in outcome.fills) == outcome.charges_total
     gross = sum(f.realized_pnl_net + f.charges for f in outcome.fills)
     assert gross == sum(trip.gross for trip in outcome.trips)  # what is still open has gained nothing
-    assert math.isclose(sum(outcome.charges.values()) * 100, float(exact.exact), rel_tol=1e-9)
+    assert math.isclose(sum(outcome.charges.values()) * 100, exact.exact / NANOPAISE, rel_tol=1e-9)
 
 
 def test_a_later_card_costs_more_for_the_same_trades() -> None:

@@ -1,11 +1,10 @@
 """The broker's word on charges against our card, and where they part."""
 
 from dataclasses import replace
-from fractions import Fraction
 
 import pytest
 
-from bot.core.charges import card_on
+from bot.core.charges import NANOPAISE, card_on
 from bot.core.events import Side
 from bot.twin.rows import charges_row
 from bot.upstox.wire_charges import brokerage_query, charges_of, compare_card
@@ -44,7 +43,7 @@ def test_another_brokerage_or_an_old_stt_is_named_with_both_figures() -> None:
     assert "brokerage" in found
     assert "₹10.00" in found
     assert "₹20.00" in found
-    old = replace(card, stt_sell=Fraction(1, 1000))
+    old = replace(card, stt_sell=NANOPAISE // 1000)
     (found,) = compare_card(old, Side.SELL, 600, 480_00, charges_of(answer()))
     assert "stt" in found
 

@@ -19,6 +19,7 @@ from bot.assemble.live import LiveRefused, run_live
 from bot.core.units import ist_nanos
 from bot.run.live import WallClock
 from bot.settings import Settings, load
+from bot.storage.lock import FolderLock
 from bot.twin.server import TOKEN
 from tests.conftest import at
 from tests.test_settings import GOOD, write
@@ -158,6 +159,16 @@ def test_a_damaged_model_is_refused_in_words(tmp_path: Path) -> None:
 def twin() -> Iterator[TwinThread]:
     with TwinThread(starts_at=at("09:20:00"), speed=30) as running:
         yield running
+
+
+def test_a_second_bot_in_the_same_folder_is_refused_by_name_of_the_first(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path / "data")
+    lock.take("mode paper")
+    try:
+        with pytest.raises(LiveRefused, match=rf"another bot works here \(pid {os.getpid()} .*mode paper\)"):
+            run_live(settings(tmp_path), verbose=False, clock=WallClock(starts_at=at("09:00:00")))
+    finally:
+        lock.release()
 
 
 def test_an_occupied_port_is_refused_in_words(tmp_path: Path) -> None:

@@ -1,42 +1,21 @@
 """The synthetic market looks like real ones (market.md §7), repeats itself, and holds nothing to earn."""
 
+import json
 from datetime import date, time
 from itertools import pairwise
 from math import log
 
 import pytest
+from typer.testing import CliRunner
 
+from bot.__main__ import app
 from bot.core.units import SECOND, ist_nanos
+from bot.research.market_check import TARGETS, outside
 from bot.sim.market import Shock, SyntheticMarket, statistics
 
 DAY = date(2026, 9, 16)
 OPENS, CLOSES = ist_nanos(DAY, time(9, 15)), ist_nanos(DAY, time(15, 40))
 KEY, TICK, LOT = "NSE_FO|51414", 5, 35
-
-# market.md §7: the range over four real files, or the one SENSEX option's figure with room for chance.
-RANGES = {
-    "messages": (25_000, 32_000),
-    "spacing_mean": (0.72, 0.96),
-    "spacing_p50": (0.9, 1.1),
-    "spacing_p90": (0.9, 1.2),
-    "spacing_p99": (1.8, 2.2),
-    "same_second": (0.25, 0.35),
-    "ltp_unchanged": (0.20, 0.53),
-    "rms_bps": (17, 41),
-    "move_p99_bps": (90, 150),
-    "move_p999_bps": (150, 260),
-    "move_max_bps": (240, 517),
-    "excess_kurtosis": (4, 10),
-    "ltp_autocorrelation_1": (-0.12, -0.02),
-    "ltp_autocorrelation_2": (-0.05, 0.02),
-    "mid_autocorrelation_1": (-0.02, 0.02),
-    "spread_bps_median": (23, 27),
-    "at_ask": (0.29, 0.34),
-    "at_bid": (0.245, 0.295),
-    "elsewhere": (0.39, 0.44),
-    "minute_volatility_bps": (123, 309),
-    "u_shape": (1.3, 2.9),  # 1.5 to 2.5, measured on sixty minutes of edge: noisy
-}
 
 
 def _market(seed=1, *, closes=CLOSES, **more):
@@ -46,8 +25,30 @@ def _market(seed=1, *, closes=CLOSES, **more):
 @pytest.mark.parametrize("seed", [1, 2, 3, 2026])
 def test_a_full_day_has_the_statistics_of_real_ones(seed):
     found = statistics(_market(seed))
-    outside = {name: found[name] for name, (low, high) in RANGES.items() if not low <= found[name] <= high}
-    assert not outside
+    assert set(found) >= set(TARGETS)
+    assert not outside(found)
+
+
+def test_market_check_prints_the_statistics_and_fails_for_a_day_unlike_real_ones(tmp_path, monkeypatch):
+    told = tmp_path / "told.json"
+    said = CliRunner().invoke(app, ["market", "--check", "--seeds", "7:8", "--json", str(told)])
+    assert said.exit_code == 0, said.output
+    assert "spread_bps_median" in said.output
+    body = json.loads(told.read_text())
+    assert body["outside"] == {"7": []}
+    low, high = body["ranges"]["rms_bps"]
+    assert low <= body["days"]["7"]["rms_bps"] <= high
+    monkeypatch.setattr("bot.sim.market.SPREAD_BPS", 60.0)
+    said = CliRunner().invoke(app, ["market", "--check", "--seeds", "7:8", "--json", str(told)])
+    assert said.exit_code == 1
+    assert "spread_bps_median" in json.loads(told.read_text())["outside"]["7"]
+
+
+def test_market_wants_to_know_what_to_do_and_which_seeds():
+    assert CliRunner().invoke(app, ["market"]).exit_code == 2
+    said = CliRunner().invoke(app, ["market", "--check", "--seeds", "3"])
+    assert said.exit_code == 2
+    assert "FIRST:END" in said.output
 
 
 def test_a_message_is_well_formed():

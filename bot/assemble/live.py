@@ -26,6 +26,7 @@ from bot.settings import Settings
 from bot.storage import calendar_file, records
 from bot.storage.archive import ArchiveRefused
 from bot.storage.journal import JournalRefused, journal_path, read_journal
+from bot.storage.lock import FolderLock, FolderTaken
 from bot.storage.model import ModelRefused, load_model
 from bot.storage.token_file import TokenFileRefused
 from bot.telemetry.logs import Logs
@@ -115,10 +116,19 @@ def _today(
         kill_switch=switch,
         looks_after_access=True,
     )
+    lock = FolderLock(settings.data_folder)
+    try:
+        lock.take(f"mode {settings.broker.mode}, since {ist(clock.now()):%Y-%m-%d %H:%M} IST")
+    except FolderTaken as taken:
+        raise LiveRefused([str(taken)]) from None
+    except OSError as error:  # a disk that takes no file holds no second bot's journal either
+        logs.log.warning("no_lock", problem=str(error))
     try:
         return asyncio.run(_until_signalled(day, courier, switch))
     except (JournalRefused, PortTaken, ArchiveRefused) as refused:
         raise LiveRefused([str(refused)]) from None
+    finally:
+        lock.release()
 
 
 def _sandbox(settings: Settings) -> Sandbox | None:

@@ -180,3 +180,25 @@ def simulate(
     raise typer.Exit(
         run_simulation(*span, focus=focus, jobs=jobs, trace=trace, json_out=json_out, console=Console())
     )
+
+
+@app.command()
+def market(
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Measure synthetic days against real ones.")] = False,
+    seeds: Annotated[str, typer.Option(help="Which days: 1:4 are those of the seeds 1 to 3.")] = "1:4",
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write statistics and ranges.")] = None,
+) -> None:
+    """Does the synthetic market look like real ones? Its statistics beside those of recorded options.
+
+    The demo, the twin and the simulator trade on it, so what they show is worth no more than this table.
+    Exit code 1: a statistic of a day is outside its range.
+    """
+    from bot.research.market_check import check as run_check
+
+    first, _, last = seeds.partition(":")
+    if not (first.isdecimal() and last.isdecimal() and int(first) < int(last)):
+        refuse([f"--seeds {seeds}: write FIRST:END, like 1:4"])
+    if not check:
+        refuse(["say what to do: `bot market --check`"])
+    raise typer.Exit(run_check(range(int(first), int(last)), Console(), json_out))

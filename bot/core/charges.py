@@ -1,48 +1,51 @@
 """What a fill costs: dated rate cards, and exact arithmetic on them (market.md §2).
 
-It knows rates and nothing of orders: who asks says whether this fill is an order's first. Rates are
-Fractions, so every component is exact and nothing is rounded until `Charges.total` is asked for, once: the
-charges of part fills add up to the paisa. Rounding each fill (or each component) by itself would be
-off by a paisa or two a round trip. For a column of whole paise whose rows add up, use the differences of the
-running total's `.total`, as `Charges.step` does. Contract notes round STT to the rupee: compare within ±₹2.
+It knows rates and nothing of orders: who asks says whether this fill is an order's first. Amounts are whole
+nanopaise (a billionth of a paisa), so every component is exact and nothing is rounded until `Charges.total`
+is asked for, once: the charges of part fills add up to the paisa. Rounding each fill (or each component) by
+itself would be off by a paisa or two a round trip. For a column of whole paise whose rows add up, use the
+differences of the running total's `.total`, as `Charges.step` does. Contract notes round STT to the rupee:
+compare within ±₹2.
 
 What an exercised option costs (STT on the intrinsic value) is not here: the bot does not hold to expiry.
 """
 
 from dataclasses import dataclass
 from datetime import date
-from fractions import Fraction
-from typing import Final, NamedTuple
+from decimal import Decimal
+from operator import add
+from typing import Final, NamedTuple, TypeAlias
 
 from bot.core.events import Side
 from bot.core.units import Paise
 
-_ZERO: Final = Fraction(0)
+Nanopaise: TypeAlias = int
+NANOPAISE: Final = 1_000_000_000  # in a paisa: the finest rate, and GST on it, are whole numbers of these
 
 
 class Charges(NamedTuple):
-    """Charges by component, exact, in paise (Fractions; `float(charges.stt) / 100` is rupees for a gauge)."""
+    """Charges by component, exact, in nanopaise (`in_rupees(charges.stt)` for a gauge)."""
 
-    brokerage: Fraction = _ZERO
-    stt: Fraction = _ZERO
-    exchange: Fraction = _ZERO  # transaction charge; on NSE with the investor protection fund's (IPFT)
-    sebi: Fraction = _ZERO
-    stamp: Fraction = _ZERO
-    gst: Fraction = _ZERO
+    brokerage: Nanopaise = 0
+    stt: Nanopaise = 0
+    exchange: Nanopaise = 0  # transaction charge; on NSE with the investor protection fund's (IPFT)
+    sebi: Nanopaise = 0
+    stamp: Nanopaise = 0
+    gst: Nanopaise = 0
 
     @property
-    def exact(self) -> Fraction:
-        """The sum in paise, not rounded."""
-        return self.brokerage + self.stt + self.exchange + self.sebi + self.stamp + self.gst
+    def exact(self) -> Nanopaise:
+        """The sum, not rounded."""
+        return sum(self)
 
     @property
     def total(self) -> Paise:
         """The sum in whole paise, half a paisa up."""
-        return (2 * self.exact + 1) // 2
+        return (2 * self.exact + NANOPAISE) // (2 * NANOPAISE)
 
     def plus(self, other: "Charges") -> "Charges":
         """Component by component."""
-        return Charges(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+        return Charges._make(map(add, self, other))
 
     def step(self, fill: "Charges") -> Paise:
         """By how many whole paise `fill` raises the running total `self`: such steps sum to the total."""
@@ -54,31 +57,35 @@ NO_CHARGES: Final = Charges()
 
 @dataclass(frozen=True, slots=True)
 class RateCard:
-    """The rates of one exchange's equity options from `since` on, until the next card. All are shares of the
-    premium, but `brokerage` (paise an executed order) and `gst` (of brokerage, exchange and SEBI charges).
+    """The rates of one exchange's equity options from `since` on, until the next card: nanopaise a paisa of
+    premium, but `brokerage` (paise an executed order) and `gst_percent` (of brokerage, exchange and SEBI).
     """
 
     exchange: str
     since: date
     brokerage: Paise
-    stt_sell: Fraction
-    transaction: Fraction
-    sebi: Fraction
-    stamp_buy: Fraction
-    gst: Fraction
+    stt_sell: Nanopaise
+    transaction: Nanopaise
+    sebi: Nanopaise
+    stamp_buy: Nanopaise
+    gst_percent: int
+
+    def __post_init__(self) -> None:
+        """What GST is taken of must be whole hundreds, or a hundredth of it would be no whole number."""
+        assert self.transaction % 100 == self.sebi % 100 == 0
 
     def fill_charges(self, side: Side, value: Paise, *, first_fill_of_order: bool) -> Charges:
         """Charges of one fill worth `value` paise (price x quantity). Brokerage comes with the first fill."""
         assert value >= 0
-        brokerage = Fraction(self.brokerage if first_fill_of_order else 0)
+        brokerage = self.brokerage * NANOPAISE if first_fill_of_order else 0
         exchange, sebi = self.transaction * value, self.sebi * value
         return Charges(
             brokerage=brokerage,
-            stt=self.stt_sell * value if side == Side.SELL else _ZERO,
+            stt=self.stt_sell * value if side == Side.SELL else 0,
             exchange=exchange,
             sebi=sebi,
-            stamp=self.stamp_buy * value if side == Side.BUY else _ZERO,
-            gst=self.gst * (brokerage + exchange + sebi),
+            stamp=self.stamp_buy * value if side == Side.BUY else 0,
+            gst=self.gst_percent * (brokerage + exchange + sebi) // 100,
         )
 
     def round_trip(self, buy_value: Paise, sell_value: Paise) -> Charges:
@@ -113,8 +120,16 @@ def first_card_day(exchange: str) -> date:
     return min(card.since for card in RATE_CARDS if card.exchange == exchange)
 
 
-def _percent(text: str) -> Fraction:
-    return Fraction(text) / 100
+def in_rupees(amount: Nanopaise) -> float:
+    """For a gauge or a picture, not for sums."""
+    return amount / (100 * NANOPAISE)
+
+
+def _percent(text: str) -> Nanopaise:
+    """A share, in nanopaise a paisa. Raises where it is finer than that."""
+    share = Decimal(text) * NANOPAISE / 100
+    assert share == int(share), text
+    return int(share)
 
 
 def _card(exchange: str, since: date, *, stt_percent: str) -> RateCard:
@@ -128,7 +143,7 @@ def _card(exchange: str, since: date, *, stt_percent: str) -> RateCard:
         transaction=transaction,
         sebi=_percent("0.0001"),
         stamp_buy=_percent("0.003"),
-        gst=_percent("18"),
+        gst_percent=18,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from bot.core.charges import Charges
+from bot.core.charges import Charges, in_rupees
 from bot.core.commands import Reason, RecordFill
 from bot.core.events import Side
 from bot.core.units import InstrumentKey, Nanos, Paise, Quantity
@@ -129,7 +129,7 @@ class Outcome:
 
 def charges_in_rupees(charges: Charges) -> dict[str, float]:
     """By component."""
-    return {name: float(value) / 100 for name, value in charges._asdict().items()}
+    return {name: in_rupees(value) for name, value in charges._asdict().items()}
 
 
 def figures(outcomes: Sequence[Outcome], threshold: float, rel_diff: str) -> dict[str, Any]:

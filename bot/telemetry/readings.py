@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 
+from bot.core.charges import in_rupees
 from bot.core.units import SECOND
 from bot.telemetry import catalogue as names
 from bot.telemetry.catalogue import Metric
@@ -35,7 +36,7 @@ def of_day(day: DayState) -> Iterator[Reading]:
     ):
         yield metric, (), instant / SECOND
     for component, amount in day.charges_by_component._asdict().items():
-        yield names.CHARGES_OF, (component,), float(amount) / 100
+        yield names.CHARGES_OF, (component,), in_rupees(amount)
     limit = _NAN if day.daily_loss_limit is None else day.daily_loss_limit / 100
     for metric, value in (
         (names.READY, float(day.ready)),

@@ -26,6 +26,7 @@ class FaultKind(StrEnum):
     REFUSE_HANDSHAKE = "refuse_handshake"  # for `seconds` every WebSocket handshake ends with 403 (§8.1)
     REDIRECT_HANDSHAKE = "redirect_handshake"  # the next handshake is sent on (307) to another address
     REJECT = "reject"  # the next `act` is taken, then refused downstream with `message`
+    DENY = "deny"  # the next `act` is refused at once, by the code that `message` names
     LOSE_REPLY = "lose_reply"  # the next order call is done, then its connection breaks
     LATE_ACCEPTANCE = "late_acceptance"  # the next order call reaches the broker `seconds` late
     SLOW_REPLY = "slow_reply"  # the next order call is done at once and answered `seconds` late
@@ -55,7 +56,17 @@ STREAM_OF: Final = {
     FaultKind.DROP_PORTFOLIO: Stream.PORTFOLIO,
     FaultKind.HALF_OPEN_PORTFOLIO: Stream.PORTFOLIO,
 }
-_OF_THE_NEXT_CALL = frozenset({FaultKind.LOSE_REPLY, FaultKind.LATE_ACCEPTANCE, FaultKind.SLOW_REPLY})
+_OF_THE_NEXT_CALL = frozenset(
+    {FaultKind.DENY, FaultKind.LOSE_REPLY, FaultKind.LATE_ACCEPTANCE, FaultKind.SLOW_REPLY}
+)
+_STATUS_OF_CODE = {  # the others come with 400 (upstox §2.5)
+    "UDAPI1154": HTTPStatus.FORBIDDEN,
+    "UDAPI10005": HTTPStatus.TOO_MANY_REQUESTS,
+    "UDAPI100050": HTTPStatus.UNAUTHORIZED,
+    "UDAPI100057": HTTPStatus.UNAUTHORIZED,
+    "UDAPI100060": HTTPStatus.NOT_FOUND,
+    "UDAPI100500": HTTPStatus.INTERNAL_SERVER_ERROR,
+}
 _REFUSALS = {
     FaultKind.UNAUTHORIZED: (HTTPStatus.UNAUTHORIZED, "UDAPI100050", "Invalid token used to access API"),
     FaultKind.BLOCKED: (HTTPStatus.FORBIDDEN, "", "error code: 1010"),
@@ -66,6 +77,14 @@ _REFUSALS = {
         "Access to this API is restricted to the registered static IP",
     ),
 }
+
+
+def refused_by(code: str) -> Refused:
+    """A refusal on command; without a code, the one of a request with invalid input."""
+    code = code or "UDAPI100036"
+    no = Refused(_STATUS_OF_CODE.get(code, HTTPStatus.BAD_REQUEST), code, "Refused on command")
+    no.injected = True
+    return no
 
 
 class Faults:

@@ -15,7 +15,7 @@ from bot.core.units import Paise, Quantity, paise, segment_of
 from bot.sim.orders import OrderRequest, SimReply
 from bot.twin.answers import Answer, Json, Refused, invalid, success
 from bot.twin.calls import Call
-from bot.twin.faults import Fault, FaultKind
+from bot.twin.faults import Fault, FaultKind, refused_by
 from bot.twin.hours import EXCHANGES
 
 SLICES_MAX: Final = 25  # of an older page (upstox §5.1)
@@ -138,6 +138,8 @@ async def _before(call: Call, act: Act) -> Fault | None:
     fault = call.floor.faults.on_call(act)
     if fault is not None and fault.kind is FaultKind.LATE_ACCEPTANCE:
         await call.floor.sleep(fault.seconds)
+    if fault is not None and fault.kind is FaultKind.DENY:
+        raise refused_by(fault.message)
     return fault
 
 

@@ -4,10 +4,9 @@ The other direction from upstox/wire_orders.py, from the simulated exchange's re
 here; an average is not rounded, so that quantity × average is the money to the paisa.
 """
 
-from fractions import Fraction
 from typing import Final
 
-from bot.core.charges import Charges
+from bot.core.charges import Charges, Nanopaise, in_rupees
 from bot.core.rules import Contract
 from bot.core.units import Nanos, Paise, ist, rupees, segment_of
 from bot.sim.orders import OrderRow, SimPosition, SimTrade
@@ -228,5 +227,5 @@ def _average(value: Paise, quantity: int) -> float:
     return value / quantity / 100 if quantity else 0.0
 
 
-def _rupees(amount: Fraction) -> float:
-    return round(float(amount) / 100, 2)
+def _rupees(amount: Nanopaise) -> float:
+    return round(in_rupees(amount), 2)

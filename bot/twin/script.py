@@ -39,6 +39,7 @@ _NEEDS: Final = {
     FaultKind.STALL_MARKET: _LASTING,
     FaultKind.REFUSE_HANDSHAKE: _LASTING,
     FaultKind.REJECT: _Needs(act=True, message=True),
+    FaultKind.DENY: _Needs(act=True, message=True),
     FaultKind.LOSE_REPLY: _Needs(act=True),
     FaultKind.LATE_ACCEPTANCE: _Needs(seconds=True, act=True),
     FaultKind.SLOW_REPLY: _Needs(seconds=True, act=True),

@@ -6,7 +6,7 @@ the day's loss limit is reckoned with it, not on the contract note.
 
 from typing import Final
 
-from bot.core.charges import Charges, RateCard
+from bot.core.charges import NANOPAISE, Charges, RateCard
 from bot.core.events import Side
 from bot.core.units import InstrumentKey, Paise, Quantity, paise, rupees, rupees_text
 from bot.upstox.wire_orders import WireError
@@ -56,7 +56,7 @@ def compare_card(
     ours = card.fill_charges(side, price * quantity, first_fill_of_order=True)
     differences = []
     for name in Charges._fields:
-        mine, told = round(getattr(ours, name)), theirs[name]
+        mine, told = round(getattr(ours, name) / NANOPAISE), theirs[name]
         allowed = STT_ROUNDING if name == "stt" else TOLERANCE
         if abs(mine - told) > allowed:
             differences.append(
