@@ -100,6 +100,7 @@ class Lines(NamedTuple):
     rest: UpstoxRest
     renew: Callable[[], None]  # let the sockets try a new token at once
     checked: Callable[[tuple[tuple[str, bool], ...]], None]  # (check, passed): for those who watch
+    entries_stopped: Callable[[], str]  # why the day's entries are over; "": they are not
 
 
 class Desk(NamedTuple):
@@ -248,7 +249,8 @@ class _Day:
 
         try:
             parts = DayParts(clock, plan.session, engine, inbox, stepper, outbox, feed, broker)
-            beside = [plan.beside(Lines(inbox.put, rest, renew, checked))] if plan.beside else []
+            lines = Lines(inbox.put, rest, renew, checked, lambda: engine.entries_stopped)
+            beside = [plan.beside(lines)] if plan.beside else []
             if self._disk_problem:
                 beside.append(stop_when_flat(clock, engine, stop))
             lag = metrics.histogram(LOOP_LAG).observe

@@ -1,7 +1,7 @@
 """`bot run`: one day of live prices, on the wall clock.
 
 The container's main: wait for the session under APScheduler, trade, archive, exit. SIGTERM and SIGINT sell
-what is open and end the day.
+what is open and end the day; SIGUSR1 ends its entries.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from bot.assemble.broker import Sandbox
 from bot.assemble.control import Control
 from bot.assemble.courier import Courier
 from bot.assemble.day import EXIT_DONE
+from bot.assemble.kill_switch import KillSwitch
 from bot.assemble.lease import lease_for
 from bot.assemble.live_day import EXIT_REFUSED, LiveDay, live_day
 from bot.assemble.messages import say_refused
@@ -128,6 +129,7 @@ def _today(
     if expiry is not None and expiry <= clock.now() and not awaited:
         when = f"{ist(expiry):%Y-%m-%d %H:%M} IST"
         raise LiveRefused([f"the access token expired at {when}: {NEW_TOKEN}"])
+    switch = KillSwitch(clock, settings.kill_file, logs.log)
     day = LiveDay(
         settings=settings,
         clock=clock,
@@ -139,6 +141,7 @@ def _today(
         timetable=lambda session, announce: WallTimetable(session, announce, clock),
         verbose=verbose,
         sandbox=_sandbox(settings),
+        kill_switch=switch,
         looks_after_access=True,
         flatten_now=flatten,
         lease=None
@@ -153,7 +156,7 @@ def _today(
         control=Control(settings.data_folder, clock, logs.log),
     )
     try:
-        return asyncio.run(_until_signalled(day, courier))
+        return asyncio.run(_until_signalled(day, courier, switch))
     except (JournalRefused, PortTaken, ArchiveRefused) as refused:
         raise LiveRefused([str(refused)]) from None
 
@@ -178,13 +181,14 @@ def _unfinished(settings: Settings, today: date) -> bool:
         raise LiveRefused([str(refused)]) from None
 
 
-async def _until_signalled(day: LiveDay, courier: Courier | None) -> int:
+async def _until_signalled(day: LiveDay, courier: Courier | None, switch: KillSwitch) -> int:
     stop = asyncio.Event()
     if day.flatten_now:
         stop.set()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, switch.pull)
     if courier is None:
         return await live_day(day, stop)
     trading = asyncio.create_task(live_day(day, stop), name="day")

@@ -66,6 +66,15 @@ class Account:
     def realized_gross(self) -> Paise:
         return sum(holding.realized for holding in self.holdings.values())
 
+    @property
+    def cash(self) -> Paise:
+        """What the day's trades brought in less what they took: below 0 while something is owned."""
+        return self.realized_gross - sum(h.cost for h in self.holdings.values()) - self.charges
+
+    def buying_charges(self, instrument: InstrumentKey, value: Paise) -> Paise:
+        """What buying for `value` in one order would cost besides."""
+        return self._card[instrument].fill_charges(Side.BUY, value, first_fill_of_order=True).total
+
     # ---- door one: what we send ----------------------------------------------------------------------
 
     def sent(self, command: PlaceOrder | ModifyOrder | CancelOrder, mono: Nanos) -> None:

@@ -8,6 +8,7 @@ in hand.
 from collections.abc import Iterable
 
 from bot.core import execution, leaving, notices, risk, strategy
+from bot.core.abstention import Abstentions
 from bot.core.commands import (
     CancelOrder,
     Command,
@@ -22,10 +23,12 @@ from bot.core.desk import Desk
 from bot.core.events import (
     AccessChanged,
     BrokerSnapshot,
+    ClockRead,
     Event,
     FeedDown,
     FeedUp,
     FrameSeen,
+    FundsRead,
     Heartbeat,
     LeaseChanged,
     Operator,
@@ -71,6 +74,7 @@ class Engine(OperatorWords):
         self.heartbeat_mono: Nanos = 0
         self._restless = False  # some order wants to be looked at on every event
         self._carried_told = False
+        self._abstentions = Abstentions(self.desks, rules)
         self._phase = Phase.BEFORE  # as of the last tick…
         self._phase_holds: tuple[Nanos, Nanos] = (0, 0)  # …and from when to when it stays
         self._tag_run = f"{self._tag_day}r{run}n"
@@ -140,6 +144,10 @@ class Engine(OperatorWords):
                     self._ask_snapshot("access_restored", event.mono, out)
             case LeaseChanged():
                 self._lease(event, out)
+            case FundsRead():
+                self._funds_read(event)
+            case ClockRead():
+                self._clock_read(event, out)
             case Operator():
                 self._operator(event, out)
 
@@ -190,24 +198,19 @@ class Engine(OperatorWords):
             case Exit():
                 self._exit(desk, intent.reason, tick.at)
             case Enter():
-                standing = risk.Standing(
-                    phase,
-                    self.ready and not self.shut_out,
-                    self.stream_up,
-                    bool(self.entries_stopped),
-                    newest and self.feed_up,
-                    self.leased(tick),
-                )
+                standing = self._standing(phase, tick, newest=newest)
                 made = risk.entry_order(desk, self.account, self.rules, standing, tick, self._peek_tag())
                 if isinstance(made, PlaceOrder):
                     self._tag_count += 1
                     self._send(made, tick.mono, out)
                 else:
+                    self._abstentions.refused(made)
                     out.append(made)
 
     def _heartbeat(self, event: Heartbeat, out: list[Command]) -> None:
         self.heartbeat_mono = event.mono
         self._check_loss(out)
+        self._look_at_entries(event, out)
         now, desks = self._now(event), self.desks.values()
         in_doubt = not self.ready or (now.everything and not self.flat)
         # What was confirmed and told is not looked at each second for hours: that would be 1,800 of the 2,000
@@ -255,6 +258,26 @@ class Engine(OperatorWords):
         self._restless = True
         if leaving.at_stop(desk, self.account, event.mono):
             self._exit(desk, Reason.STOP_LOSS, event.at)
+
+    def _standing(self, phase: Phase, event: Tick | Heartbeat, *, newest: bool) -> risk.Standing:
+        return risk.Standing(
+            phase,
+            self.ready and not self.shut_out,
+            self.stream_up,
+            bool(self.entries_stopped),
+            newest,
+            self.feed_up,
+            self.clocks_agree,
+            self.funds_left(event.mono),
+            self.leased(event),
+        )
+
+    def _look_at_entries(self, event: Heartbeat, out: list[Command]) -> None:
+        """Once a second: has the day had enough, and why is nothing bought just now?"""
+        if (limit := risk.day_over(self.account, self.rules, event.at)) is not None:
+            self._stop_entries(limit, out)
+        standing = self._standing(self.session.phase_at(event.at), event, newest=True)
+        out.extend(self._abstentions.beat(event.at, self.account, standing, self.entries_stopped, self._shut))
 
     def _check_loss(self, out: list[Command]) -> None:
         """The day's loss limit ends entries and sells everything."""

@@ -215,6 +215,23 @@ class LeaseChanged(NamedTuple):
     text: str
 
 
+class FundsRead(NamedTuple):
+    """What the account may spend, as the broker told it when asked at `asked_mono`."""
+
+    at: Nanos
+    mono: Nanos
+    asked_mono: Nanos
+    available: Paise
+
+
+class ClockRead(NamedTuple):
+    """Our clock less the broker's, by the `Date` of its last answer (known to a second)."""
+
+    at: Nanos
+    mono: Nanos
+    skew: Nanos
+
+
 class Operator(NamedTuple):
     """A human's (or the platform's) word: SIGTERM, the kill file."""
 
@@ -240,5 +257,7 @@ Event: TypeAlias = (
     | Heartbeat
     | AccessChanged
     | LeaseChanged
+    | FundsRead
+    | ClockRead
     | Operator
 )

@@ -4,7 +4,8 @@ from bot.core.books import Order
 from bot.core.commands import Alert, RecordFill, Severity
 from bot.core.desk import Desk
 from bot.core.events import CRASH_LOOP, NO_DISK, LeaseChanged, OrderType, SendOutcome, Side
-from bot.core.units import rupees_text
+from bot.core.guards import Skew
+from bot.core.units import SECOND, Nanos, rupees_text
 
 BY_HAND = "if it repeats, close it in the broker's app."
 
@@ -122,6 +123,15 @@ def resumed() -> Alert:
 
 def not_resumed(reason: str) -> Alert:
     return Alert(Severity.WARN, "EntriesNotResumed", f"`bot resume` changes nothing: {reason}.")
+
+
+def clock_skew(skew: Nanos, how: Skew) -> Alert:
+    if how is Skew.NONE:
+        return Alert(Severity.INFO, "ClockSkew", "This machine's clock agrees with the broker's again.")
+    seconds = f"{abs(skew) / SECOND:.0f} s {'ahead of' if skew > 0 else 'behind'} the broker's"
+    then = "No entries until they agree; " if how is Skew.TOO_MUCH else ""
+    text = f"This machine's clock is {seconds}. {then}set it by NTP (`timedatectl set-ntp true`)."
+    return Alert(Severity.WARN, "ClockSkew", text)
 
 
 def entries_stopped(reason: str) -> Alert:

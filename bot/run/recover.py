@@ -8,7 +8,7 @@ no difference: rows of the broker's book that carry our mark are adopted.
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from bot.core.commands import CancelOrder, ModifyOrder, PlaceOrder, RecordFill
+from bot.core.commands import CancelOrder, EntriesEnded, ModifyOrder, PlaceOrder, RecordFill
 from bot.core.engine import Engine
 from bot.core.events import Operator, OrderReport, SendOutcome
 from bot.core.units import Nanos
@@ -47,6 +47,8 @@ def replay(engine: Engine, kept: Iterable[object], mono: Nanos) -> Recovered:
                 fills.append(item)
             case Operator():
                 engine.remember(item)
+            case EntriesEnded():
+                engine.entries_stopped = item.reason
     under_way = len(account.open)
     engine.restored(mono)
     return Recovered(tuple(fills), len(account.orders), under_way)
