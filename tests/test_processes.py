@@ -1,4 +1,4 @@
-"""The bot as processes against the twin (`run`, `flatten`, `resume`, SIGKILL), judged by the twin's ledger."""
+"""The bot as processes against the twin (run, flatten, resume, SIGKILL), judged by the ledger of the twin."""
 
 import os
 import signal
