@@ -33,9 +33,11 @@ class Shell:
             "BOT_PROCESS__CRASH_LOOP_BOOTS": "0",
         } | more  # fmt: skip
 
-    def start(self, *words: str) -> "subprocess.Popen[str]":
+    def start(self, *words: str, program: str = "") -> "subprocess.Popen[str]":
+        """`program`: Python to run instead of `bot` itself."""
+        runs = ["-c", program] if program else ["-m", "bot"]
         return subprocess.Popen(
-            [sys.executable, "-m", "bot", *words, "--config", str(self._config)],
+            [sys.executable, *runs, *words, "--config", str(self._config)],
             env=self._environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -63,7 +63,8 @@ def run(
 ) -> None:
     """Trade one day with the settings in bot.toml, then exit. Early: waits. Late: joins safely.
 
-    Exit codes: 0 done, or no session today · 2 wrong settings, every one listed · 3 somebody must mend
+    Exit codes: 0 done, or no session today · 1 an error nobody foresaw (the next start goes on) ·
+    2 wrong settings, every one listed · 3 somebody must mend
     something first: a year the calendar lacks, no instrument master, a contract that is gone · 4 the books
     differ from the broker's · 5 ended holding a position.
     """
