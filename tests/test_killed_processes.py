@@ -19,7 +19,7 @@ from tests.conftest import DAY, at
 from tests.shell import Shell, until
 from tests.twin_thread import TwinThread
 
-SPEED = 20.0
+SPEED = 30.0
 QUANTITY = 65
 MANY = 1000 if os.environ.get("SOAK") else 200
 A_DAY = 200  # deaths; more would not fit into a session
@@ -41,15 +41,16 @@ def killed(shell: Shell, twin: TwinThread, deaths: int, moments: random.Random) 
     seen: Counter[str] = Counter()
     for _ in range(deaths):
         process = shell.start("run")
-        time.sleep(moments.uniform(0.2, 1.0))
-        if moments.random() < 0.5:  # better than at boot: in a position, or just before
-            until(lambda process=process: twin.position() or process.poll() is not None)
-            time.sleep(moments.uniform(0.0, 0.3))
+        if moments.random() < 0.5:  # at boot, or soon after
+            time.sleep(moments.uniform(0.1, 1.5))
+        else:  # at work
+            until(shell.ready)
+            time.sleep(moments.uniform(0.0, 2.0))
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=20)
         assert process.returncode == -signal.SIGKILL, "it had ended by itself"
-        seen["in a position" if twin.position() else "flat"] += 1
-        seen["with an order open"] += any(row.pending_quantity for row in twin.exchange.orders())
+        selling = any(row.pending_quantity for row in twin.exchange.orders())
+        seen[f"{'holding' if twin.position() else 'flat'}, {'an' if selling else 'no'} order open"] += 1
     return seen
 
 
@@ -113,7 +114,8 @@ def test_killed_two_hundred_times_a_day(tmp_path: Path, twin: TwinThread, day: i
     shell = Shell(tmp_path, twin, **BUSY)
     seen = killed(shell, twin, A_DAY, random.Random(day))
     print(f"killed {A_DAY} times: {dict(seen)}; {twin.traded()} trades")
-    assert seen["in a position"] >= 20
-    assert seen["flat"] >= 20
+    assert seen["holding, an order open"] >= A_DAY // 10
+    assert seen["flat, no order open"] >= A_DAY // 10
+    assert twin.traded() >= A_DAY // 4
     ended(shell, twin)
     judged(twin, tmp_path)
