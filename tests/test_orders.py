@@ -114,7 +114,7 @@ def _facts(account: Account) -> list[object]:
 
 @st.composite
 def lives(draw: st.DrawFn) -> tuple[list[OrderReport], int, int]:
-    """All the words of one BUY: parts at their own prices, perhaps amended, to whatever end. Units and paise."""
+    """All the words of one BUY (parts at their own prices, amends, an end), its units and their paise."""
     quantity, price = draw(st.integers(1, 20)) * 75, draw(st.integers(20_000, 40_000))
     cuts = draw(st.lists(st.integers(1, quantity), max_size=6, unique=True).map(sorted))
     whole = draw(st.booleans())
@@ -145,7 +145,7 @@ def lives(draw: st.DrawFn) -> tuple[list[OrderReport], int, int]:
 def test_whatever_its_life_every_interleaving_of_the_words_ends_in_one_account(
     life: tuple[list[OrderReport], int, int], data: st.DataObject
 ) -> None:
-    """Parts at different prices, amends, cancels, with repetitions: position, money, charges and end agree."""
+    """With repetitions, too: position, money, charges and the end agree."""
     words, units, value = life
     quantity = words[0].quantity
     ends = []
