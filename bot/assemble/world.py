@@ -30,7 +30,8 @@ from bot.sim.market import SyntheticMarket
 from bot.sim.orders import OrderRow
 from bot.simulate.checks import Breach, Judge
 from bot.simulate.disk import SimDisk, SimJournal
-from bot.simulate.loop import BoxClock, BoxLoop, library_time
+from bot.simulate.lean_http import LeanProtocol
+from bot.simulate.loop import BoxClock, BoxLoop, library_doors
 from bot.simulate.network import Incarnation, running
 from bot.simulate.troubles import AWAY, Kind, Trouble, away, draw
 from bot.simulate.twin_box import BoxTwin
@@ -47,6 +48,7 @@ KEY: Final = "NSE_FO|45450"
 CANARY: Final = "canary-5c1f0e-token"  # a token found in any text is a secret told
 FOCUS: Final = Session.on(DAY, opens=time(14, 50), entry_cutoff=time(15, 25))
 FULL: Final = Session.on(DAY, entry_cutoff=time(15, 25))
+_WHOLE_HTTP_EVERY: Final = 16
 _BEFORE: Final[Nanos] = 10 * SECOND
 _BOOT_SECONDS: Final = (
     2.0  # from the death of one process to the life of the next, beside what the trouble says
@@ -69,13 +71,16 @@ class Day(NamedTuple):
 
 @dataclass
 class World:
-    """One seed's world. `troubles`: None draws them. `until_breach`: one is enough, the day ends there."""
+    """One seed's world. `troubles`: None draws them. `until_breach`: one is enough, the day ends there.
+    `whole_http`: on the general HTTP libraries and not the lean one; None: on every sixteenth day.
+    """
 
     seed: int
     session: Session = FOCUS
     troubles: Sequence[Trouble] | None = None
     tell: bool = False
     until_breach: bool = False
+    whole_http: bool | None = None
     _story: list[str] = field(default_factory=list)
     _counts: Counter[str] = field(default_factory=Counter)
     _life: Incarnation | None = None
@@ -85,13 +90,14 @@ class World:
         """Live it."""
         loop = BoxLoop()
         self._loop = loop
+        self._whole_http = self.seed % _WHOLE_HTTP_EVERY == 0 if self.whole_http is None else self.whole_http
         self._clock = BoxClock(loop, self.session.open_at - _BEFORE)
         self._hash = sha256()
         memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  a disk no test waits for
         with (
             TemporaryDirectory(prefix="bot-world-", dir=memory) as folder,
             asyncio.Runner(loop_factory=lambda: loop) as box,
-            library_time(loop),
+            library_doors(loop, whole_http=self._whole_http),
         ):
             try:
                 return box.run(self._day(Path(folder)))
@@ -119,6 +125,7 @@ class World:
             twin.exchange, contract, rules, session, away(script), twin.ours_without_tag
         )
         twin.on_words.append(self._words)
+        twin.http_protocol = "h11" if self._whole_http else LeanProtocol
         addresses = await twin.start()
         self._text = io.StringIO()
         self._disk = SimDisk()

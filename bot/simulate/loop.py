@@ -10,11 +10,14 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 from httpcore._async import http11
 
 from bot.core.units import Nanos
-from bot.run.lockstep import LockstepClock, LockstepLoop, LockstepStuck
+from bot.run.lockstep import LockstepClock
+from bot.simulate.lean_http import LeanTransport
 from bot.simulate.network import Network, SocketFacts, running
+from bot.simulate.steps import SteppedLoop
 
 
 class _Listener:
@@ -40,28 +43,11 @@ class _Listener:
         return self._network.loop
 
 
-class _Deaf:
-    """Nothing outside ever speaks to the box, so nobody asks the kernel whether it did."""
-
-    def __init__(self, real: Any) -> None:
-        self._real = real
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        if timeout is None:
-            raise LockstepStuck("everybody waits, and nobody for a time")
-        return []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-
-class BoxLoop(LockstepLoop):
+class BoxLoop(SteppedLoop):
     """Virtual time, a virtual network, "threads" that work at once: nothing depends on the machine."""
 
     def __init__(self) -> None:
         super().__init__()
-        selector: Any = self._selector  # type: ignore[attr-defined]
-        selector._real = _Deaf(selector._real)  # noqa: SLF001
         self.network = Network(self)
         self.work_seconds: Callable[[], float] = lambda: 0.0  # how long the disk takes
 
@@ -115,14 +101,20 @@ class BoxLoop(LockstepLoop):
 
 
 @contextmanager
-def library_time(loop: BoxLoop) -> Iterator[None]:
-    """For httpcore, which asks the machine and not the loop how long a connection has been idle."""
+def library_doors(loop: BoxLoop, *, whole_http: bool) -> Iterator[None]:
+    """What libraries would ask the machine: httpcore the time, httpx for connections (lean_http.py, unless
+    `whole_http`).
+    """
     module: Any = http11
     asked, module.time = module.time, SimpleNamespace(monotonic=loop.time)
+    library: Any = httpx
+    real, library.AsyncHTTPTransport = library.AsyncHTTPTransport, (
+        library.AsyncHTTPTransport if whole_http else LeanTransport
+    )
     try:
         yield
     finally:
-        module.time = asked
+        module.time, library.AsyncHTTPTransport = asked, real
 
 
 class BoxClock(LockstepClock):
@@ -134,9 +126,13 @@ class BoxClock(LockstepClock):
     def __init__(self, loop: BoxLoop, starts_at: Nanos) -> None:
         super().__init__(loop, starts_at)
         self.skew: Nanos = 0
+        self._seconds, self._instant = 0.0, starts_at
 
     def now(self) -> Nanos:
-        return super().now() + self.skew
+        """Asked many times an instant: reckoned once."""
+        if self._lockstep.seconds != self._seconds:
+            self._seconds, self._instant = self._lockstep.seconds, super().now()
+        return self._instant + self.skew
 
     async def sleep_until(self, at: Nanos) -> None:
         await super().sleep_until(at - self.skew)
