@@ -31,7 +31,7 @@ from bot.sim.orders import OrderRow
 from bot.simulate.checks import Breach, Judge
 from bot.simulate.disk import SimDisk, SimJournal
 from bot.simulate.lean_http import LeanProtocol
-from bot.simulate.loop import BoxClock, BoxLoop, library_doors
+from bot.simulate.loop import BoxClock, BoxLoop, library_doors, rare_collections
 from bot.simulate.network import Incarnation, running
 from bot.simulate.troubles import AWAY, Kind, Trouble, away, draw
 from bot.simulate.twin_box import BoxTwin
@@ -98,6 +98,7 @@ class World:
             TemporaryDirectory(prefix="bot-world-", dir=memory) as folder,
             asyncio.Runner(loop_factory=lambda: loop) as box,
             library_doors(loop, whole_http=self._whole_http),
+            rare_collections(),
         ):
             try:
                 return box.run(self._day(Path(folder)))
@@ -133,7 +134,7 @@ class World:
             mode="simulate", clock=clock, session=session, contracts=(contract,), rules=rules,
             model=_model(Random(f"{self.seed}/model")), hosts=Hosts(addresses.rest, addresses.rest),  # noqa: S311
             token=Token(CANARY), data_folder=folder / "data", archive_root=str(folder / "archive"),
-            logs=Logs(clock.now, stream=self._text, pretty=False), observers=(self,), jitter_seed=self.seed,
+            logs=Logs(clock.now, stream=self._text, pretty=False, direct=True), observers=(self,), jitter_seed=self.seed,
             taped=False,
         )  # fmt: skip
         beside = [

@@ -128,9 +128,10 @@ class Judge:
 
     def look(self, now: Nanos) -> None:
         """After an event, and once in a while without one."""
-        own, account = self.own, self.account
-        limit = self._contract.quantity
-        selling = self._selling()
+        own = self.own
+        if not (own or self._live or self._since):
+            return  # nothing owned, nothing offered, nothing wrong: nearly always
+        account, selling, limit = self.account, self._selling(), self._contract.quantity
         if own > limit:
             self._breach(now, "3 bounded exposure", f"own position {own} > {limit}")
         self._lasting(now, "3 bounded exposure", own < 0, SHORT_COVERED, f"short by {-own}")

@@ -4,6 +4,7 @@ It stands in for asyncio's own doors to the outside; the libraries above notice 
 """
 
 import asyncio
+import gc
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -115,6 +116,17 @@ def library_doors(loop: BoxLoop, *, whole_http: bool) -> Iterator[None]:
         yield
     finally:
         module.time, library.AsyncHTTPTransport = asked, real
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """A day makes no cycles worth looking for this often: a sixth of its time went into looking."""
+    usual = gc.get_threshold()
+    gc.set_threshold(50_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 class BoxClock(LockstepClock):
