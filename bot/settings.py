@@ -17,14 +17,16 @@ from bot.core.rules import Contract, OrderRules, RiskRules, Rules, StrategyRules
 from bot.core.units import paise
 from bot.settings_file import SettingsRefused as SettingsRefused  # noqa: PLC0414 - others know it from here
 from bot.settings_file import read_tree
-from bot.settings_sections import InstrumentSettings, LoginSettings, Section
+from bot.settings_sections import InstrumentSettings, LoginSettings, ProcessSettings, Section
 
+SQUARE_OFF_MARGIN_MINUTES = 3
 TOKEN_FILE_NAME = "access_token"  # noqa: S105 - a file
 
 
 class BrokerSettings(Section):
     mode: Literal["live", "sandbox", "paper", "demo"] = "live"
     product: Literal["D", "I"] = "D"
+    square_off: time = time(15, 20)  # when the broker closes product I by itself (IST)
     algo_name: str = ""
     api_host: str = "https://api.upstox.com"
     order_host: str = "https://api-hft.upstox.com"
@@ -69,6 +71,10 @@ class RiskSettings(Section):
     premium_min_rupees: Annotated[float, Field(gt=50.05)] = 60.0
     premium_max_rupees: Annotated[float, Field(gt=0)] | None = None
     spread_max_bps: Annotated[float, Field(gt=0)] = 100.0
+    tick_lag_max_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
+    last_trade_max_seconds: Annotated[float, Field(gt=0)] = 60.0
+    clock_skew_max_seconds: Annotated[float, Field(ge=2, le=60)] = 5.0
+    kill_file: Path = Path("KILL")  # in the data folder, unless a whole path
     accept_no_edge: bool = False
 
 
@@ -122,6 +128,7 @@ class _Document(Section):
     telemetry: TelemetrySettings = TelemetrySettings()
     model: ModelSettings = ModelSettings()
     login: LoginSettings = LoginSettings()
+    process: ProcessSettings = ProcessSettings()
 
 
 SECTIONS = frozenset(_Document.model_fields) - {"instruments"}
@@ -144,6 +151,8 @@ class Settings:
     telemetry: TelemetrySettings
     model_path: Path
     token_file: Path
+    process: ProcessSettings
+    kill_file: Path
     public: dict[str, Any]  # for the archive: everything but the secrets
 
 
@@ -220,7 +229,18 @@ def _across(document: _Document) -> list[str]:
     titles = [instrument.title for instrument in document.instruments]
     if len(set(titles)) < len(titles):
         problems.append("instruments: the same key or wish stands twice")
+    if document.broker.product == "I":
+        squared, latest = document.broker.square_off, document.session.flatten
+        if _minutes(squared) - _minutes(latest) < SQUARE_OFF_MARGIN_MINUTES:
+            problems.append(
+                f"session.flatten: must lie {SQUARE_OFF_MARGIN_MINUTES} minutes before broker.square_off "
+                f"({squared:%H:%M}) with broker.product I, else both sell at once; or use product D"
+            )
     return problems
+
+
+def _minutes(at: time) -> float:
+    return at.hour * 60 + at.minute + at.second / 60
 
 
 def _frozen(document: _Document) -> Settings:
@@ -251,6 +271,10 @@ def _frozen(document: _Document) -> Settings:
                 daily_loss=daily_loss,
                 charges_per_day=charges if charges is not None or daily_loss is None else daily_loss // 2,
                 capital=_paise(risk.capital_rupees),
+                funds_wanted=document.broker.mode == "live",
+                tick_lag_max_seconds=risk.tick_lag_max_seconds,
+                last_trade_max_seconds=risk.last_trade_max_seconds,
+                clock_skew_max_seconds=risk.clock_skew_max_seconds,
             ),
         ),
         session=document.session,
@@ -260,6 +284,8 @@ def _frozen(document: _Document) -> Settings:
         telemetry=document.telemetry,
         model_path=document.model.path,
         token_file=document.broker.token_file or document.data.folder / TOKEN_FILE_NAME,
+        process=document.process,
+        kill_file=document.data.folder / risk.kill_file,
         public=document.model_dump(
             mode="json",
             exclude={"broker": {"live_access_token", "sandbox_access_token"}, "login": {"api_secret"}},

@@ -24,6 +24,15 @@ class LoginSettings(Section):
     redirect_uri: str = "http://127.0.0.1:8910/login"  # as registered with the app, letter by letter
 
 
+class ProcessSettings(Section):
+    """How the bot is as a process among others."""
+
+    on_stop: Literal["flatten", "hold"] = "flatten"  # SIGTERM in a position: sell it, or leave it to its stop
+    crash_loop_boots: Annotated[int, Field(ge=0)] = 3  # so many starts…
+    crash_loop_minutes: Annotated[float, Field(gt=0)] = 10.0  # …within so long: exits only; 0 boots: never
+    lease_seconds: Annotated[float, Field(ge=15, le=600)] = 90.0  # live, archive in S3: one bot at a time
+
+
 class InstrumentSettings(Section):
     """One entry. `quantity` in units or `lots` in lots; one lot unless given."""
 

@@ -256,7 +256,7 @@ BUGS: Final = (
     Bug("flatten only on a tick", 3, _instead(engine.Engine, "handle", _only_on_ticks),
         (Trouble(SHORT.flatten_at - 62 * SECOND, Kind.FEED_REFUSED, 170.0, 0),
          Trouble(SHORT.flatten_at - 62 * SECOND, Kind.FEED_DROP, 0.0, 0))),
-    Bug("state lost on a crash", 1, lambda: _both(
+    Bug("state lost on a crash", 2, lambda: _both(
         _instead(day, "replay", _forgets),
         _instead(engine.Engine, "is_own", lambda real: lambda self, tag: tag in self.account.orders)),
         DEATHS),
@@ -322,7 +322,7 @@ BUGS: Final = (
     # ---- restarts, the disk
     Bug("a restart doubts nothing", 2,
         _instead(account.Account, "doubt", lambda real: lambda self, mono: None), DEATHS),
-    Bug("every start is the first, and its tags strangers", 1, lambda: _both(
+    Bug("every start is the first, and its tags strangers", 2, lambda: _both(
         _instead(world, "SimJournal", _amnesia),
         _instead(engine.Engine, "is_own", lambda real: lambda self, tag: tag in self.account.orders)),
         DEATHS),

@@ -256,6 +256,16 @@ def test_s3_a_name_taken_between_the_look_and_the_write_is_not_overwritten(bucke
     assert boto3.client("s3").get_object(Bucket=bucket, Key="k")["Body"].read() == b"the other bot was faster"
 
 
+def test_s3_gives_back_what_it_holds_and_says_what_it_lacks(bucket: str, tmp_path: Path) -> None:
+    from bot.storage.s3 import S3Store
+
+    store = S3Store(bucket, "p")
+    boto3.client("s3").put_object(Bucket=bucket, Key="p/kept", Body=b"a journal")
+    assert store.fetch("kept", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"a journal"
+    assert not store.fetch("never", tmp_path / "other")
+
+
 def test_s3_objects_without_a_checksum_are_compared_by_etag_or_read_back(bucket: str, data: Path) -> None:
     """Servers that keep no SHA-256 (Ceph), encrypt by KMS, or got the object in parts."""
     from bot.storage.s3 import S3Store

@@ -185,7 +185,9 @@ def test_an_occupied_port_is_refused_in_words(tmp_path: Path) -> None:
 def test_bot_run_trades_against_the_twin_on_the_wall_clock_and_sigterm_ends_it_flat(
     tmp_path: Path, twin: TwinThread, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The very main of the container, 30 times faster than life: join late, trade, SIGTERM in a position."""
+    """The very main of the container, 30 times faster than life: join late, trade, SIGTERM in a position.
+    SIGUSR1 before it ends entries, and nothing else.
+    """
     chosen = settings(
         tmp_path,
         GOOD.replace("freeze_quantity = 1800", "freeze_quantity = 1755")
@@ -198,6 +200,7 @@ def test_bot_run_trades_against_the_twin_on_the_wall_clock_and_sigterm_ends_it_f
 
     def terminate() -> None:
         twin.wait_long(seconds=40)
+        os.kill(os.getpid(), signal.SIGUSR1)
         os.kill(os.getpid(), signal.SIGTERM)
 
     killer = threading.Thread(target=terminate)
@@ -210,6 +213,7 @@ def test_bot_run_trades_against_the_twin_on_the_wall_clock_and_sigterm_ends_it_f
     said = capsys.readouterr().out
     assert '"event":"tick"' in said
     assert '"reason":"OPERATOR"' in said
+    assert '"action":"STOP_ENTRIES","reason":"kill_signal"' in said
     rows = (tmp_path / "data" / "trades-2026-09-16.csv").read_text().splitlines()
     assert len(rows) >= 3
 

@@ -146,6 +146,30 @@ def test_when_our_own_sells_are_refused_the_broker_closes_and_the_books_agree(tm
     assert (watch.too_much, watch.short) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    "fate",
+    [(FaultKind.LOSE_REPLY, 0.0), (FaultKind.SLOW_REPLY, 4.0)],
+    ids=["reply_lost", "word_before_reply"],
+)
+def test_a_sale_by_positions_exit_is_ours_though_its_order_carries_no_tag(
+    tmp_path: Path, fate: tuple[FaultKind, float]
+) -> None:
+    """No reply names it: it is known by instrument, side and quantity, and that nobody had seen it before."""
+    watch = Watch()
+    refused = [fault("09:27:59", FaultKind.REJECT, act=act) for act in [Act.MODIFY] + [Act.PLACE] * 3]
+    faults = [*HELD, *refused, fault("09:28:06", fate[0], fate[1], Act.PLACE)]
+    outcome = day(tmp_path, watch, faults, shocks=SINKS)
+    outcome.judged()
+    assert outcome.result.exit_code == EXIT_DONE
+    closing = [order for order in outcome.twin.exchange.orders() if not order.tag]
+    assert [(order.side, order.status) for order in closing] == [("SELL", "complete")]
+    assert outcome.csv_rows[-1]["order_id"] == closing[0].order_id
+    assert (watch.too_much, watch.short) == (0, 0)
+    log = (tmp_path / "log.jsonl").read_text()
+    assert "operator_takeover" not in log
+    assert ("OrderOutcomeUnknown" in log) == (fate[0] is FaultKind.LOSE_REPLY)
+
+
 def test_a_broker_away_to_the_end_leaves_it_carried_and_says_so(tmp_path: Path) -> None:
     outcome = day(tmp_path, Watch(), [*HELD, fault("09:27:50", FaultKind.DOWN, 300)], shocks=SINKS)
     assert outcome.result.exit_code == EXIT_HOLDING

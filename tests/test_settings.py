@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.settings import SettingsRefused, load
+from bot.settings import RiskSettings, SettingsRefused, load
 
 GOOD = """
 [broker]
@@ -65,6 +65,47 @@ flatten = "15:45"
     ):
         assert key in said, said
     assert "multiple of the lot 75" in said
+
+
+def test_the_guards_have_the_policys_defaults(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, GOOD), TOKEN)
+    risk = settings.rules.risk
+    assert (risk.entries_per_day, risk.entries_per_minute, risk.stops_per_day) == (20, 6, 3)
+    assert (risk.cooldown_seconds, risk.spread_max_bps) == (300, 100)
+    assert (risk.premium_min, risk.premium_max, risk.capital) == (60_00, None, None)
+    seconds = (risk.tick_lag_max_seconds, risk.last_trade_max_seconds, risk.clock_skew_max_seconds)
+    assert seconds == (2, 60, 5)
+    assert settings.kill_file == settings.data_folder / "KILL"
+    assert risk.funds_wanted, "live: what the broker says may be spent counts"
+    assert not load(write(tmp_path, GOOD), TOKEN, mode="paper").rules.risk.funds_wanted
+
+
+def test_wrong_guards_are_all_listed_at_once(tmp_path: Path) -> None:
+    wrong = {
+        "tick_lag_max_seconds": 0, "last_trade_max_seconds": -1, "clock_skew_max_seconds": 1,
+        "premium_min_rupees": 50, "spread_max_bps": 0, "entries_per_day": 0, "stops_per_day": 0,
+        "cooldown_seconds": -1, "capital_rupees": 0, "kill_file": 7,
+    }  # fmt: skip
+    text = "\n".join(f"{key} = {value}" for key, value in wrong.items())
+    with pytest.raises(SettingsRefused) as refused:
+        load(write(tmp_path, GOOD.replace("[risk]", f"[risk]\n{text}")), TOKEN)
+    assert [p.partition(":")[0] for p in refused.value.problems] == [
+        f"risk.{key}" for key in sorted(wrong, key=list(RiskSettings.model_fields).index)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flatten", "refused"), [("15:17:00", False), ("15:17:01", True), ("15:29:00", True)]
+)
+def test_an_intraday_product_is_sold_before_the_broker_squares_it_off(
+    tmp_path: Path, flatten: str, refused: bool
+) -> None:
+    environ = TOKEN | {"BOT_BROKER__PRODUCT": "I", "BOT_SESSION__FLATTEN": flatten}
+    if not refused:
+        load(write(tmp_path, GOOD), environ)
+        return
+    with pytest.raises(SettingsRefused, match=r"3 minutes before broker.square_off \(15:20\)"):
+        load(write(tmp_path, GOOD), environ)
 
 
 def test_live_wants_a_limit_a_token_and_the_words(tmp_path: Path) -> None:

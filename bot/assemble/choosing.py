@@ -18,7 +18,9 @@ from bot.core.units import SECOND, InstrumentKey, Nanos, Paise, ist_nanos
 from bot.run.ports import Clock
 from bot.storage.choices import Chosen
 from bot.upstox.feed import MarketFeed
+from bot.upstox.rest import UpstoxRest
 from bot.upstox.stream import Authorizer
+from bot.upstox.wire_answers import ReadFailed
 from bot.upstox.wire_market import MarketDecoder
 
 AFTER_OPEN: Final[Nanos] = 5 * 60 * SECOND  # a special session has its 09:20 five minutes after its open
@@ -141,6 +143,33 @@ class Chooser:
         finally:
             for wait in waits:
                 wait.cancel()
+
+
+async def already_ours(
+    rest: UpstoxRest, pending: Sequence[Pending], day: date, log: Any
+) -> tuple[tuple[Chosen, ...], Sequence[Pending]]:
+    """A lost journal must not lead to a second contract: the broker's book may still know the first.
+
+    What is chosen by that, and what is still to be chosen.
+    """
+    try:
+        rows = await rest.order_book()
+    except ReadFailed as failure:
+        log.warning("book_not_read", problem=f"orders of an earlier run are not known: {failure}")
+        return (), pending
+    ours: list[Chosen] = []
+    left: list[Pending] = []
+    for each in pending:
+        try:
+            one = adopted(rows, each, day, f"k{day:%y%m%d}")
+        except ContractRefused as refused:
+            log.warning("contract", problem=str(refused))
+            one = None
+        if one is None:
+            left.append(each)
+        else:
+            ours.append(one)
+    return tuple(ours), left
 
 
 def adopted(rows: Sequence[OrderReport], pending: Pending, day: date, mark: str) -> Chosen | None:

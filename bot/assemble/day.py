@@ -5,38 +5,44 @@ It knows which parts there are; it decides nothing about trading.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
-from bot.assemble.books import Books, compare, with_trade_ids
 from bot.assemble.broker import DayBroker, Sandbox, order_side
-from bot.assemble.day_files import archived, certify, day_files, decoded_of, on_thread, write_settings
+from bot.assemble.closing import EXIT_DONE as EXIT_DONE  # noqa: PLC0414 - others know them from here
+from bot.assemble.closing import EXIT_HOLDING as EXIT_HOLDING  # noqa: PLC0414
+from bot.assemble.closing import EXIT_REFUSED as EXIT_REFUSED  # noqa: PLC0414
+from bot.assemble.closing import EXIT_UNRECONCILED as EXIT_UNRECONCILED  # noqa: PLC0414
+from bot.assemble.closing import Closing
+from bot.assemble.closing import DayResult as DayResult  # noqa: PLC0414
+from bot.assemble.day_files import archived, day_files, decoded_of
 from bot.assemble.day_tape import DayTape
 from bot.assemble.messages import Messenger, evening_of, morning_of
+from bot.assemble.no_disk import no_disk, opened, stop_when_flat, tried
 from bot.assemble.scrapes import last_scrapes
 from bot.assemble.view import DayView
 from bot.core.commands import RecordFill
 from bot.core.engine import Engine
+from bot.core.events import Operator
 from bot.core.rules import Contract, Rules
 from bot.core.session import Session
 from bot.core.units import InstrumentKey
+from bot.run.crash_loop import NEVER, CrashLoop
 from bot.run.day import DayParts, run_day
 from bot.run.outbox import Outbox
 from bot.run.ports import Clock, Observer, Sink
 from bot.run.recover import replay
 from bot.run.step import Stepper
 from bot.storage import records
-from bot.storage.archive import Stored
-from bot.storage.journal import DayJournal, JournalFailed, SqliteJournal, journal_path
+from bot.storage.journal import DayJournal, SqliteJournal
 from bot.storage.model import LoadedModel
 from bot.storage.tape import tape_path
-from bot.storage.trades import DaySummary, TradeRow, TradesCsv, TradesFailed, rows_of, summary, trades_path
+from bot.storage.trades import TradeRow, TradesCsv, TradesFailed, rows_of, summary, trades_path
 from bot.telemetry.buckets import TimedClassifier
 from bot.telemetry.catalogue import LOOP_LAG
 from bot.telemetry.log_observer import LogObserver
@@ -48,10 +54,6 @@ from bot.upstox.auth import Token
 from bot.upstox.broker import UpstoxBroker
 from bot.upstox.feed import MarketFeed
 from bot.upstox.rest import Hosts, UpstoxRest
-
-EXIT_DONE = 0
-EXIT_UNRECONCILED = 4
-EXIT_HOLDING = 5
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class Plan:
     verbose: bool = False
     taped: bool = True  # a simulated day is repeated by its seed
     no_entries: str = ""  # why, when the day may only be watched (and old positions sold)
+    hold_on_stop: bool = False  # SIGTERM leaves a position to its stop at the exchange
+    crash_loop: CrashLoop = NEVER
     jitter_seed: int | None = None  # None: the system's randomness
     on_ready: Callable[["Desk"], None] = lambda _: None
     open_journal: Callable[[Path], DayJournal] = SqliteJournal  # a simulated day has a disk of its own
@@ -96,6 +100,7 @@ class Lines(NamedTuple):
     rest: UpstoxRest
     renew: Callable[[], None]  # let the sockets try a new token at once
     checked: Callable[[tuple[tuple[str, bool], ...]], None]  # (check, passed): for those who watch
+    entries_stopped: Callable[[], str]  # why the day's entries are over; "": they are not
 
 
 class Desk(NamedTuple):
@@ -109,29 +114,14 @@ class Desk(NamedTuple):
     metrics: Metrics
 
 
-class DayResult(NamedTuple):
-    """How the day ended. Money in paise."""
-
-    exit_code: int
-    summary: DaySummary
-    fills: tuple[RecordFill, ...]
-    books: Books | None  # None: the broker's trade list could not be read
-    files: tuple[Path, ...]
-    stored: tuple[Stored, ...]
-    archive_problem: str  # "" when everything is stored
-    reconnects: int
-
-
 async def trade(plan: Plan, stop: asyncio.Event) -> DayResult:
     """Recover, run the day, close the books, archive. Raises what preflight should have seen."""
     day = plan.session.day
-    plan.data_folder.mkdir(parents=True, exist_ok=True)
-    journal = plan.open_journal(journal_path(plan.data_folder, day))
+    journal, kept, problem = opened(plan)
     try:
-        kept = journal.read()
         end = records.ended(kept)
         if end is None:
-            return await _Day(plan, journal, kept).trade(stop)
+            return await _Day(plan, journal, kept, problem).trade(stop)
     finally:
         journal.close()
     # A restart after the end: nothing to trade, but what was not archived still can be.
@@ -147,7 +137,7 @@ async def trade(plan: Plan, stop: asyncio.Event) -> DayResult:
 class _Day:
     """The life of one incarnation."""
 
-    def __init__(self, plan: Plan, journal: DayJournal, kept: Sequence[Any]) -> None:
+    def __init__(self, plan: Plan, journal: DayJournal, kept: Sequence[Any], disk_problem: str) -> None:
         self._plan = plan
         self._journal = journal
         self._kept = kept
@@ -158,7 +148,7 @@ class _Day:
         self._csv = TradesCsv(trades_path(plan.data_folder, plan.session.day))
         self._view: DayView | None = None
         self._messenger = Messenger(plan)
-        self._tape: DayTape | None = None
+        self._disk_problem = disk_problem  # why nothing can be written; "": it can
         self._rows: list[TradeRow] = []  # the day's fills, the journal's and this run's
 
     async def trade(self, stop: asyncio.Event) -> DayResult:
@@ -169,11 +159,13 @@ class _Day:
         decoded = decoded_of(self._kept, engine.desks.keys(), plan.mode)
         recovered = replay(engine, decoded, clock.monotonic())
         engine.entries_stopped = engine.entries_stopped or plan.no_entries
-        self._journal.commit(
-            [records.boot_record(clock.now(), mode=plan.mode, model=self._model, config=self._config)]
-        )
+        boot = records.boot_record(clock.now(), mode=plan.mode, model=self._model, config=self._config)
         self._rows = rows_of(self._kept)
-        self._csv.rewrite(self._rows)
+        self._disk_problem = (
+            self._disk_problem
+            or tried(lambda: self._journal.commit([boot]))
+            or tried(lambda: self._csv.rewrite(self._rows))
+        )
         plan.logs.log.info(
             "recovered",
             run=run,
@@ -181,9 +173,8 @@ class _Day:
             orders=recovered.orders,
             under_way=recovered.under_way,
         )
-        tape = self._tape = DayTape(
-            tape_path(plan.data_folder, plan.session.day, run) if plan.taped else None
-        )
+        taped = plan.taped and not self._disk_problem
+        tape = DayTape(tape_path(plan.data_folder, plan.session.day, run) if taped else None)
         tape.begin(
             clock.now(),
             clock.monotonic(),
@@ -197,6 +188,8 @@ class _Day:
             facts=plan.public_settings,
         )
         inbox = tape.inbox
+        for word in self._first_words():
+            inbox.put(word)
         rest = UpstoxRest(clock, plan.token, plan.hosts, algo_name=plan.algo_name)
         jitter = random.Random(plan.jitter_seed).random  # noqa: S311 - spreads reconnects, no secret
         decoder = tape.decoder([contract.key for contract in plan.contracts])
@@ -256,10 +249,19 @@ class _Day:
 
         try:
             parts = DayParts(clock, plan.session, engine, inbox, stepper, outbox, feed, broker)
-            beside = plan.beside(Lines(inbox.put, rest, renew, checked)) if plan.beside else None
-            await run_day(parts, stop, feed.arm, metrics.histogram(LOOP_LAG).observe, beside)
+            lines = Lines(inbox.put, rest, renew, checked, lambda: engine.entries_stopped)
+            beside = [plan.beside(lines)] if plan.beside else []
+            if self._disk_problem:
+                beside.append(stop_when_flat(clock, engine, stop))
+            lag = metrics.histogram(LOOP_LAG).observe
+            await run_day(parts, stop, feed.arm, lag, beside, hold=plan.hold_on_stop)
             over = not stop.is_set() or clock.now() >= plan.session.flatten_at
-            result = await self._close(engine, broker, feed, over=over)
+            closing = Closing(plan, self._journal, self._csv, self._rows, tape, self._note_failure)
+            result = await closing.close(engine, broker, sum(feed.lost_total.values()), over=over)
+            if self._disk_problem and not over and result.exit_code != EXIT_HOLDING:
+                result = result._replace(exit_code=EXIT_REFUSED)
+            if result.stored:
+                view.archived_at = clock.now()
             self._messenger.send(evening_of(result, flat=result.exit_code != EXIT_HOLDING))
             if ops is not None and over:
                 plan.phase("scrapes")
@@ -273,50 +275,16 @@ class _Day:
             await orders.aclose()
             await rest.aclose()
 
-    # ---- the end of the day --------------------------------------------------------------------------
-
-    async def _close(self, engine: Engine, broker: DayBroker, feed: MarketFeed, *, over: bool) -> DayResult:
-        """Close the books. `over=False`: stopped in mid-day, so a later start may go on; nothing is final."""
-        plan = self._plan
-        plan.phase("reconcile")
-        rows = self._rows
-        fills = tuple(row.fill for row in rows)
-        ours = {order.order_id for order in engine.account.orders.values() if order.order_id}
-        trades = await broker.trades()
-        books = None if trades is None else compare(fills, trades, ours.__contains__)
-        await self._last_writes(lambda: self._csv.rewrite(with_trade_ids(rows, books)), "trades csv")
-        day = summary(fills)
-        code = EXIT_DONE
-        if books is None or not books.reconciled or day.holding:  # held by our books: maybe sold by hand
-            code = EXIT_UNRECONCILED
-        if engine.holding or engine.account.open:
-            code = EXIT_HOLDING
-        date, folder, log, tape = plan.session.day, plan.data_folder, plan.logs.log, self._tape
-        assert tape is not None
-        await self._last_writes(lambda: write_settings(folder, date, plan.public_settings), "settings")
-        alive = asyncio.get_running_loop().call_soon_threadsafe
-        judged = partial(certify, tape, folder, date, plan.model.classifier, partial(alive, _nothing), log)
-        await self._last_writes(judged, "tape")
-        reconnects = sum(feed.lost_total.values())
-        result = DayResult(code, day, fills, books, day_files(folder, date), (), "", reconnects)
-        log.info("day_over", exit_code=code, trades=day.trades, net_paise=day.net, final=over)
-        if not over:
-            return result
-        end = records.end_record(plan.clock.now(), code)
-        await self._last_writes(lambda: self._journal.commit([end]), "journal")
-        self._journal.close()  # one plain file from here on, fit to be archived
-        plan.phase("archive")
-        stored, problem = await archived(plan.clock, plan.archive_root, folder, date, result.files, log)
-        if self._view is not None and not problem:
-            self._view.archived_at = plan.clock.now()
-        return result._replace(stored=stored, archive_problem=problem)
-
-    async def _last_writes(self, work: Callable[[], Any], what: str) -> None:
-        """A disk that fails now must not keep the rest of the day from being closed."""
-        try:
-            await on_thread(self._plan.clock, work)
-        except (OSError, TradesFailed, JournalFailed) as error:
-            self._note_failure(what, error)
+    def _first_words(self) -> Iterator[Operator]:
+        """What the engine hears before anything else: why there are no entries today."""
+        clock, log = self._plan.clock, self._plan.logs.log
+        if self._disk_problem:
+            log.error("disk_failed", what="start", problem=self._disk_problem)
+            yield no_disk(clock)
+        boots = records.boots(self._kept)
+        if word := self._plan.crash_loop.word(boots, clock.now(), clock.monotonic()):
+            log.error("crash_loop", starts=len(boots) + 1)
+            yield word
 
     # ---- callbacks -----------------------------------------------------------------------------------
 
@@ -336,7 +304,3 @@ class _Day:
         if self._view is not None:
             self._view.observer_failures += 1
         self._plan.logs.log.error("observer_cut_off", observer=type(observer).__name__, problem=repr(error))
-
-
-def _nothing() -> None:
-    """Wakes the loop."""

@@ -30,6 +30,11 @@ def settings_path(folder: Path, day: date) -> Path:
     return folder / f"settings-{day.isoformat()}.json"
 
 
+def unreconciled_path(folder: Path, day: date) -> Path:
+    """The mark of a day whose CSV is not the broker's trade list; it says why."""
+    return folder / f"unreconciled-{day.isoformat()}.txt"
+
+
 def write_settings(folder: Path, day: date, settings: dict[str, Any]) -> None:
     settings_path(folder, day).write_bytes(orjson.dumps(settings, option=orjson.OPT_INDENT_2))
 
@@ -57,9 +62,9 @@ def decoded_of(kept: Sequence[Any], traded: Collection[InstrumentKey], mode: str
 
 
 def day_files(folder: Path, day: date) -> tuple[Path, ...]:
-    """What is worth keeping; tapes and certificate only where they are."""
-    certificate = certificate_path(folder, day)
-    evidence = (*tapes_of(folder, day), *([certificate] if certificate.exists() else []))
+    """What is worth keeping; tapes, certificate and the mark of unequal books only where they are."""
+    maybe = (certificate_path(folder, day), unreconciled_path(folder, day))
+    evidence = (*tapes_of(folder, day), *(path for path in maybe if path.exists()))
     return (trades_path(folder, day), journal_path(folder, day), settings_path(folder, day), *evidence)
 
 

@@ -1,7 +1,7 @@
 """`bot run`: one day of live prices, on the wall clock.
 
 The container's main: wait for the session under APScheduler, trade, archive, exit. SIGTERM and SIGINT sell
-what is open and end the day.
+what is open and end the day; SIGUSR1 ends its entries.
 """
 
 import asyncio
@@ -10,8 +10,11 @@ from datetime import date
 
 from bot.assemble.access import NEW_TOKEN, access_of, first_token
 from bot.assemble.broker import Sandbox
+from bot.assemble.control import Control
 from bot.assemble.courier import Courier
 from bot.assemble.day import EXIT_DONE
+from bot.assemble.kill_switch import KillSwitch
+from bot.assemble.lease import lease_for
 from bot.assemble.live_day import EXIT_REFUSED, LiveDay, live_day
 from bot.assemble.messages import say_refused
 from bot.assemble.opening import opening_for
@@ -36,14 +39,18 @@ from bot.upstox.auth import Token
 class LiveRefused(Exception):
     """The day cannot start; `problems` says what to do about each cause."""
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], exit_code: int = 2) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
+        self.exit_code = exit_code
 
 
-def run_live(settings: Settings, *, verbose: bool, clock: WallClock | None = None) -> int:
+def run_live(
+    settings: Settings, *, verbose: bool, clock: WallClock | None = None, flatten: bool = False
+) -> int:
     """Trade today. Returns the exit code; raises LiveRefused for what a person must mend first.
 
+    `flatten`: only sell what an earlier run of today left, and end.
     `clock` is the wall's (against a twin: the twin's) unless a test brings its own.
     """
     clock = clock or clock_for(settings.broker.api_host)
@@ -56,8 +63,10 @@ def run_live(settings: Settings, *, verbose: bool, clock: WallClock | None = Non
         raise LiveRefused([str(refused)]) from None
     sandbox = settings.broker.sandbox_access_token.get_secret_value()
     logs = Logs(clock.now, secrets=[text for text in (secret, sandbox) if text])
+    lock = FolderLock(settings.data_folder)
     try:
-        return _today(settings, clock, secret, logs, courier, verbose=verbose)
+        _take(lock, settings, clock, logs)
+        return _today(settings, clock, secret, logs, courier, verbose=verbose, flatten=flatten)
     except LiveRefused as refused:
         session = ist(clock.now()).date().isoformat()
         if problem := say_refused(settings.telemetry.alertmanager, refused.problems, session):
@@ -65,10 +74,30 @@ def run_live(settings: Settings, *, verbose: bool, clock: WallClock | None = Non
         raise
     finally:
         logs.close()
+        lock.release()
+
+
+def _take(lock: FolderLock, settings: Settings, clock: WallClock, logs: Logs) -> None:
+    """Raises LiveRefused when another bot works here."""
+    try:
+        lock.take(f"mode {settings.broker.mode}, since {ist(clock.now()):%Y-%m-%d %H:%M} IST")
+    except FolderTaken as taken:
+        raise LiveRefused([str(taken)], EXIT_REFUSED) from None
+    except (
+        OSError
+    ) as error:  # a disk that takes nothing: what is held is looked after all the same (no_disk.py)
+        logs.log.warning("no_lock", problem=str(error))
 
 
 def _today(
-    settings: Settings, clock: WallClock, secret: str, logs: Logs, courier: Courier | None, *, verbose: bool
+    settings: Settings,
+    clock: WallClock,
+    secret: str,
+    logs: Logs,
+    courier: Courier | None,
+    *,
+    verbose: bool,
+    flatten: bool,
 ) -> int:
     today = ist(clock.now()).date()
     try:
@@ -100,6 +129,7 @@ def _today(
     if expiry is not None and expiry <= clock.now() and not awaited:
         when = f"{ist(expiry):%Y-%m-%d %H:%M} IST"
         raise LiveRefused([f"the access token expired at {when}: {NEW_TOKEN}"])
+    switch = KillSwitch(clock, settings.kill_file, logs.log)
     day = LiveDay(
         settings=settings,
         clock=clock,
@@ -111,21 +141,24 @@ def _today(
         timetable=lambda session, announce: WallTimetable(session, announce, clock),
         verbose=verbose,
         sandbox=_sandbox(settings),
+        kill_switch=switch,
         looks_after_access=True,
+        flatten_now=flatten,
+        lease=None
+        if flatten
+        else lease_for(
+            clock,
+            settings.archive_root,
+            settings.broker.mode,
+            settings.data_folder,
+            settings.process.lease_seconds,
+        ),
+        control=Control(settings.data_folder, clock, logs.log),
     )
-    lock = FolderLock(settings.data_folder)
     try:
-        lock.take(f"mode {settings.broker.mode}, since {ist(clock.now()):%Y-%m-%d %H:%M} IST")
-    except FolderTaken as taken:
-        raise LiveRefused([str(taken)]) from None
-    except OSError as error:  # a disk that takes no file holds no second bot's journal either
-        logs.log.warning("no_lock", problem=str(error))
-    try:
-        return asyncio.run(_until_signalled(day, courier))
+        return asyncio.run(_until_signalled(day, courier, switch))
     except (JournalRefused, PortTaken, ArchiveRefused) as refused:
         raise LiveRefused([str(refused)]) from None
-    finally:
-        lock.release()
 
 
 def _sandbox(settings: Settings) -> Sandbox | None:
@@ -148,11 +181,14 @@ def _unfinished(settings: Settings, today: date) -> bool:
         raise LiveRefused([str(refused)]) from None
 
 
-async def _until_signalled(day: LiveDay, courier: Courier | None) -> int:
+async def _until_signalled(day: LiveDay, courier: Courier | None, switch: KillSwitch) -> int:
     stop = asyncio.Event()
+    if day.flatten_now:
+        stop.set()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, switch.pull)
     if courier is None:
         return await live_day(day, stop)
     trading = asyncio.create_task(live_day(day, stop), name="day")

@@ -9,33 +9,38 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from bot.assemble.admission import Admitted, Beside, Morning
+from bot.assemble.admission import Admitted, Morning
 from bot.assemble.broker import PAPER_MODES, Sandbox
-from bot.assemble.choosing import Chooser, adopted, choose_at
+from bot.assemble.choosing import Chooser, already_ours, choose_at
+from bot.assemble.closing import EXIT_DONE as EXIT_DONE  # noqa: PLC0414 - others know them from here
+from bot.assemble.closing import EXIT_REFUSED as EXIT_REFUSED  # noqa: PLC0414
 from bot.assemble.contracts import ContractsRefused, DayContracts, Pending, contracts_of
-from bot.assemble.day import EXIT_DONE, Plan, trade
+from bot.assemble.control import Beside, Control, together
+from bot.assemble.day import Plan, trade
+from bot.assemble.kill_switch import KillSwitch
+from bot.assemble.lease import Lease
+from bot.assemble.no_disk import readable, tried
 from bot.assemble.opening import opening_for
 from bot.assemble.preflight.finding import Finding, outcomes
+from bot.assemble.readings import Readings
 from bot.core.calendar import Calendar
-from bot.core.selection import ContractRefused
 from bot.core.session import Session
 from bot.core.trading_day import BrokerDay, NoSession, Opening
+from bot.run.crash_loop import CrashLoop
 from bot.run.ports import Clock, Observer, Record
 from bot.run.timetable import Timetable
 from bot.settings import Settings
 from bot.storage import records
 from bot.storage.archive import Archive
-from bot.storage.choices import Chosen, choice_record, choices
-from bot.storage.journal import SqliteJournal, journal_path, read_journal
+from bot.storage.choices import Chosen, choices, keep_choices
+from bot.storage.journal import journal_path
 from bot.storage.model import LoadedModel
 from bot.telemetry.logs import Logs
 from bot.upstox.auth import Token
 from bot.upstox.calendar import ask_broker
 from bot.upstox.rest import Hosts, UpstoxRest
-from bot.upstox.wire_answers import ReadFailed
 
 ASKS_FOR_SECONDS = 12.0
-EXIT_REFUSED = 3  # somebody must mend something before the bot can trade
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,10 @@ class LiveDay:
     sandbox: Sandbox | None = None
     observers: tuple[Observer, ...] = ()
     jitter_seed: int | None = None
+    flatten_now: bool = False  # only sell what an earlier run of today left (with `stop` set from the start)
+    lease: Lease | None = None
+    control: Control | None = None  # for a person's commands
+    kill_switch: KillSwitch | None = None  # None: made here; who hears signals brings his own
     looks_after_access: bool = False  # wait for a token that works, run the preflight, watch for a new token
 
 
@@ -85,7 +94,10 @@ class _Live:
             await self._store_what_is_left()
             kept = self._kept()
             # A stop before anything was traded is an end; afterwards the day itself must leave what is open.
-            traded = bool(records.boots(kept))
+            traded = bool(records.boots(kept)) or day.flatten_now
+            if day.lease is not None and (other := await day.lease.claim()):
+                self._log.error("refused", problem=f"{other}. One account, one bot: stop that one first.")
+                return EXIT_REFUSED
             if not await self._until(timetable, "preflight") and not traded:
                 return EXIT_DONE
             if records.ended(kept) is None:
@@ -145,8 +157,7 @@ class _Live:
             self._log.info("archived_late", day=retried.day.isoformat(), problem=retried.problem)
 
     def _kept(self) -> Sequence[Record]:
-        path = journal_path(self._settings.data_folder, self._opening.session.day)
-        return read_journal(path) if path.exists() else ()
+        return readable(journal_path(self._settings.data_folder, self._opening.session.day))
 
     async def _prepare(
         self, rest: UpstoxRest, kept: Sequence[Record], timetable: Timetable
@@ -223,47 +234,23 @@ class _Live:
         return True
 
     async def _choose(self, found: DayContracts, rest: UpstoxRest) -> tuple[Chosen, ...]:
-        ours, pending = await self._already_ours(found.pending, rest)
-        made = ours
+        session = self._opening.session
+        made: tuple[Chosen, ...] = ()
+        pending: Sequence[Pending] = found.pending
+        if self._settings.broker.mode not in PAPER_MODES and self._day.clock.now() >= choose_at(session):
+            made, pending = await already_ours(rest, pending, session.day, self._log)
         if pending:
             chooser = Chooser(
                 self._day.clock,
                 rest.authorize_market,
-                self._opening.session,
+                session,
                 pending,
                 self._settings.rules.risk,
                 jitter=self._random.random,
                 log=self._log,
             )
-            made = (*ours, *await chooser.run(self._stop))
+            made = (*made, *await chooser.run(self._stop))
         return made
-
-    async def _already_ours(
-        self, pending: Sequence[Pending], rest: UpstoxRest
-    ) -> tuple[tuple[Chosen, ...], list[Pending]]:
-        """A lost journal must not lead to a second contract: the broker's book may still know the first."""
-        session = self._opening.session
-        paper = self._settings.broker.mode in PAPER_MODES
-        if paper or self._day.clock.now() < choose_at(session):
-            return (), list(pending)
-        try:
-            rows = await rest.order_book()
-        except ReadFailed as failure:
-            self._log.warning("book_not_read", problem=f"orders of an earlier run are not known: {failure}")
-            return (), list(pending)
-        ours: list[Chosen] = []
-        left: list[Pending] = []
-        for each in pending:
-            try:
-                one = adopted(rows, each, session.day, f"k{session.day:%y%m%d}")
-            except ContractRefused as refused:
-                self._log.warning("contract", problem=str(refused))
-                one = None
-            if one is None:
-                left.append(each)
-            else:
-                ours.append(one)
-        return tuple(ours), left
 
     def _keep(self, chosen: Sequence[Chosen]) -> None:
         """On disk before anything is traded: a restart takes these. And told, with the reason."""
@@ -278,19 +265,28 @@ class _Live:
             )
         if not chosen:
             return
-        journal = SqliteJournal(journal_path(self._settings.data_folder, self._opening.session.day))
-        try:
-            now = self._day.clock.now()
-            journal.commit([choice_record(now, one) for one in chosen])
-        finally:
-            journal.close()
+        path = journal_path(self._settings.data_folder, self._opening.session.day)
+        if problem := tried(lambda: keep_choices(path, self._day.clock.now(), chosen)):
+            self._no_entries = "no_disk"  # day.py finds the same, and says what it means
+            self._log.error("disk_failed", what="choice", problem=problem)
 
     # ---- the day -------------------------------------------------------------------------------------
 
-    def _beside(self) -> Beside | None:
-        if self._morning is None:
-            return None
-        return self._morning.beside(Admitted(self._day.token, self._user_id), self._preflight)
+    def _beside(self) -> list[Beside]:
+        """All that runs as long as the day: the broker's readings, the kill switch, the token, the lease, a
+        person's commands.
+        """
+        day = self._day
+        switch = day.kill_switch or KillSwitch(day.clock, self._settings.kill_file, self._log)
+        readings = Readings(day.clock, self._log, funds=self._settings.rules.risk.funds_wanted)
+        works: list[Beside] = [switch.run, readings.run]
+        if self._morning is not None:
+            works.append(self._morning.beside(Admitted(day.token, self._user_id), self._preflight))
+        if day.lease is not None:
+            works.append(day.lease.keep)
+        if day.control is not None:
+            works.append(day.control.serve)
+        return works
 
     def _checks(self) -> tuple[tuple[str, bool], ...]:
         """What is known before the day begins; the preflight's word when it has come already."""
@@ -325,6 +321,9 @@ class _Live:
             sandbox=day.sandbox,
             observers=day.observers,
             phase=timetable.say,
-            beside=self._beside(),
+            beside=together(day.clock, self._beside(), sell=day.flatten_now),
+            on_ready=day.control.ready if day.control is not None else lambda _: None,
+            hold_on_stop=settings.process.on_stop == "hold" and not day.flatten_now,
+            crash_loop=CrashLoop(settings.process.crash_loop_boots, settings.process.crash_loop_minutes * 60),
         )
         return plan if day.jitter_seed is None else replace(plan, jitter_seed=day.jitter_seed)

@@ -114,6 +114,8 @@ class DayView:
             return False, "the broker's books have not been read yet"
         if not engine.stream_up:
             return False, "the order stream is down"
+        if engine.lease is not None and not engine.lease.until_mono:
+            return False, f"no entries without the lease: {engine.lease.text}"
         if not engine.feed_up:
             return False, "the market feed is down"
         return True, ""

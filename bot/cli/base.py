@@ -19,8 +19,8 @@ app = typer.Typer(
 errors = Console(stderr=True)
 
 
-def refuse(problems: list[str]) -> NoReturn:
-    """Say what is wrong, all of it, and stop with the usage exit code."""
+def refuse(problems: list[str], code: int = EXIT_USAGE) -> NoReturn:
+    """Say what is wrong, all of it, and stop."""
     for problem in problems:
         errors.print(f"[red]✗[/red] {escape(problem)}", markup=True, highlight=False, soft_wrap=True)
-    raise typer.Exit(EXIT_USAGE)
+    raise typer.Exit(code)

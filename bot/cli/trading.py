@@ -75,8 +75,10 @@ def run(
         if settings.broker.mode == "demo":
             demo([])
         raise typer.Exit(run_live(settings, verbose=verbose))
-    except (SettingsRefused, LiveRefused) as refused:
+    except SettingsRefused as refused:
         refuse(refused.problems)
+    except LiveRefused as refused:
+        refuse(refused.problems, refused.exit_code)
 
 
 @app.command()

@@ -102,6 +102,40 @@ def report(
 
 
 @app.command()
+def explain(
+    day: Annotated[str, typer.Argument(help="The day, like 2026-09-16.")],
+    minute: Annotated[str, typer.Argument(help="The minute in India's time, like 10:32.")],
+    *,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="A folder with the day's journal, or an archive's root; by bot.toml unless given."
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings; bot.toml in this folder unless given.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document (as in a pipe).")] = False,
+) -> None:
+    """Tell in words what the bot saw in that minute, and why it did or did not trade.
+
+    Out of the day's journal in the data folder, or the archive's copy of it. Nothing is asked of the broker,
+    and a running bot is not disturbed. The running minute is told when it is over.
+
+    Exit codes: 0 told · 2 no such day or minute, with what to do.
+    """
+    from bot.assemble.explain import run_explain
+    from bot.assemble.kept_day import ExplainRefused, places_of
+    from bot.settings import SettingsRefused
+
+    try:
+        places = [str(source)] if source else places_of(config)
+        raise typer.Exit(run_explain(day, minute, places, Console(), as_json=as_json))
+    except (ExplainRefused, SettingsRefused) as refused:
+        refuse(refused.problems)
+
+
+@app.command()
 def train(
     files: Annotated[list[Path], typer.Argument(help="Recorded ticks: CSV or Upstox V3 JSON, plain or .gz.")],
     *,

@@ -40,6 +40,7 @@ class Account:
         self.entries_at: list[Nanos] = []
         self.stops: dict[tuple[InstrumentKey, int], Nanos] = {}  # (instrument, cycle) → first sold by a stop
         self.by_id: dict[str, str] = {}  # order id → tag, of orders that carry no tag (positions/exit)
+        self.others: set[str] = set()  # ids of orders that were there, and not ours
         self._card = card
 
     # ---- reading -------------------------------------------------------------------------------------
@@ -64,6 +65,15 @@ class Account:
     @property
     def realized_gross(self) -> Paise:
         return sum(holding.realized for holding in self.holdings.values())
+
+    @property
+    def cash(self) -> Paise:
+        """What the day's trades brought in less what they took: below 0 while something is owned."""
+        return self.realized_gross - sum(h.cost for h in self.holdings.values()) - self.charges
+
+    def buying_charges(self, instrument: InstrumentKey, value: Paise) -> Paise:
+        """What buying for `value` in one order would cost besides."""
+        return self._card[instrument].fill_charges(Side.BUY, value, first_fill_of_order=True).total
 
     # ---- door one: what we send ----------------------------------------------------------------------
 
@@ -197,9 +207,36 @@ class Account:
         return _NOTHING
 
     def named(self, report: OrderReport) -> OrderReport:
-        """The report with our tag, where its order carries none but its id is known to be ours."""
-        tag = self.by_id.get(report.order_id)
-        return report if tag is None else report._replace(tag=tag)
+        """The report with our tag, where its order carries none (or its entry's: upstox §5.3 does not say)
+        but is ours: by its id; or, when the reply of positions/exit was lost, as the only thing it can be.
+        """
+        own = self.orders.get(report.tag)
+        if report.tag and (own is None or own.command.side is report.side):
+            return report
+        if report.order_id not in self.by_id and report.order_id not in self.others:
+            tag = self._closing_for(report)
+            if tag is None:
+                self.others.add(report.order_id)
+            else:
+                self.by_id[report.order_id] = tag
+        return report._replace(tag=self.by_id.get(report.order_id, ""))
+
+    def _closing_for(self, report: OrderReport) -> str | None:
+        """Our positions/exit that this order, never seen before, must have come from. Were it the owner's own
+        sale in those very seconds, the sum would still be right: one SELL is booked, and one was made; a
+        second one is told from it by its id.
+        """
+        for tag, order in self.orders.items():
+            command = order.command
+            if (
+                command.closes
+                and not order.order_id
+                and order.state is not State.REFUSED
+                and (command.instrument, command.side) == (report.instrument, report.side)
+                and 0 < report.quantity <= command.quantity
+            ):
+                return tag
+        return None
 
     # ---- inside --------------------------------------------------------------------------------------
 

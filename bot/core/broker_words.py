@@ -6,18 +6,30 @@ hands). It decides nothing about trading: what follows for orders is worked out 
 
 from collections.abc import Mapping
 
-from bot.core import leaving, notices
+from bot.core import guards, leaving, notices
 from bot.core.account import Account
 from bot.core.books import Order
 from bot.core.charges import card_on
-from bot.core.commands import AskSnapshot, Command, Reason, RecordFill
+from bot.core.commands import AskSnapshot, Command, EntriesEnded, Reason, RecordFill
 from bot.core.desk import Desk
-from bot.core.events import Act, BrokerSnapshot, OrderReport, Outcome, SendOutcome, Side
+from bot.core.events import (
+    Act,
+    BrokerSnapshot,
+    ClockRead,
+    FundsRead,
+    OrderReport,
+    Outcome,
+    SendOutcome,
+    Side,
+)
 from bot.core.orders import State
 from bot.core.reconcile import heard_foreign, reconcile
 from bot.core.rules import Rules
 from bot.core.session import Session
-from bot.core.units import SECOND, InstrumentKey, Nanos
+from bot.core.units import SECOND, InstrumentKey, Nanos, Paise
+
+# Entries that ended for these are over for the day, whatever starts again; other reasons are found anew.
+FOR_GOOD = frozenset({"daily_loss", "operator_takeover", "short"})
 
 
 class BrokerWords:
@@ -36,6 +48,8 @@ class BrokerWords:
         self.ready = False  # for entries: the book was read since the stream came up
         self.known = False  # for leaving: it was read since the start, so what already rests there is known
         self.entries_stopped = ""  # why, "" when entries are allowed
+        self._funds: guards.Funds | None = None  # as last read
+        self._skew = guards.Skew.NONE  # of our clock against the broker's
         self._snapshot_asked: Nanos = -60 * SECOND
         self._tag_day = f"k{session.day:%y%m%d}"
 
@@ -48,6 +62,15 @@ class BrokerWords:
     def holding(self) -> bool:
         """Is something of ours still in the account? What another hand sold of it is not."""
         return any(leaving.sellable(desk) > 0 for desk in self.desks.values())
+
+    @property
+    def clocks_agree(self) -> bool:
+        """Is our clock near enough to the broker's to trust the day's deadlines?"""
+        return self._skew is not guards.Skew.TOO_MUCH
+
+    def funds_left(self, mono: Nanos) -> Paise | None:
+        """What the account may spend; None: not known."""
+        return None if self._funds is None else self._funds.left(self.account.cash, mono)
 
     def restored(self, mono: Nanos) -> None:
         """The journal was replayed into the account: whatever was under way is in doubt now."""
@@ -111,6 +134,19 @@ class BrokerWords:
         out.extend(notices.mismatch(self.desks[key]) for key in found.mismatches)
         self.ready = self.known = True
 
+    def _funds_read(self, event: FundsRead) -> None:
+        """A reading during which an order moved is worth nothing: was it in or not?"""
+        moving = any(not order.waits for order in self.account.open.values())
+        if moving or any(desk.filled_mono >= event.asked_mono for desk in self.desks.values()):
+            return
+        self._funds = guards.Funds(event.asked_mono, event.available, self.account.cash)
+
+    def _clock_read(self, event: ClockRead, out: list[Command]) -> None:
+        skew = guards.skew_of(event.skew, self.rules.risk)
+        if skew is not self._skew:
+            out.append(notices.clock_skew(event.skew, skew))
+        self._skew = skew
+
     # ---- pieces --------------------------------------------------------------------------------------
 
     def _note(self, order: Order, triggered_mono: Nanos, out: list[Command]) -> None:
@@ -157,6 +193,9 @@ class BrokerWords:
         self._ask_snapshot("anomaly", mono, out)
 
     def _stop_entries(self, reason: str, out: list[Command]) -> None:
-        if not self.entries_stopped:
+        final = reason in FOR_GOOD  # weighs more than what a person may end again
+        if not self.entries_stopped or (final and self.entries_stopped not in FOR_GOOD):
             self.entries_stopped = reason
+            if final:
+                out.append(EntriesEnded(reason))
             out.append(notices.entries_stopped(reason))

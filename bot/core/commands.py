@@ -142,4 +142,44 @@ class Alert(NamedTuple):
     text: str
 
 
-Command: TypeAlias = PlaceOrder | ModifyOrder | CancelOrder | AskSnapshot | RecordFill | Refused | Alert
+class NoTrade(NamedTuple):
+    """Why nothing was bought from `since` until `until`, looked at once a second (core/abstention.py).
+
+    `looks` and `refused` count reasons, most frequent first: "model=31 above_estimate=20". `detail` is the
+    reason behind a reason (of *stopped*: which). `position` in units, `bid` and `ask` in paise (0: not
+    known), `ticks` since the start of the process, `best` the highest probability among the looks at which
+    only the model said no (NaN: none). `seen` is the last look.
+    """
+
+    since: Nanos
+    until: Nanos
+    instrument: InstrumentKey
+    looks: str
+    refused: str
+    detail: str
+    position: Quantity
+    bid: Paise
+    ask: Paise
+    ticks: int
+    best: float
+    threshold: float
+    seen: Decision
+
+
+class EntriesEnded(NamedTuple):
+    """A guard ended the day's entries for good: in the journal, so that no restart begins them anew."""
+
+    reason: str
+
+
+Command: TypeAlias = (
+    PlaceOrder
+    | ModifyOrder
+    | CancelOrder
+    | AskSnapshot
+    | RecordFill
+    | Refused
+    | Alert
+    | NoTrade
+    | EntriesEnded
+)

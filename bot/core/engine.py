@@ -8,7 +8,7 @@ in hand.
 from collections.abc import Iterable
 
 from bot.core import execution, leaving, notices, risk, strategy
-from bot.core.broker_words import BrokerWords
+from bot.core.abstention import Abstentions
 from bot.core.commands import (
     CancelOrder,
     Command,
@@ -23,13 +23,15 @@ from bot.core.desk import Desk
 from bot.core.events import (
     AccessChanged,
     BrokerSnapshot,
+    ClockRead,
     Event,
     FeedDown,
     FeedUp,
     FrameSeen,
+    FundsRead,
     Heartbeat,
+    LeaseChanged,
     Operator,
-    OperatorAction,
     OrderReport,
     OrderStreamDown,
     OrderStreamUp,
@@ -41,6 +43,7 @@ from bot.core.events import (
 )
 from bot.core.forecast import Classifier, Forecast, Forecaster
 from bot.core.leaving import Now
+from bot.core.operator import OperatorWords
 from bot.core.rules import Contract, Rules
 from bot.core.session import Phase, Session
 from bot.core.units import InstrumentKey, Nanos
@@ -49,7 +52,7 @@ _OPEN_STATUS = "NORMAL_OPEN"
 _PRICES = (Tick, Quote, FrameSeen)
 
 
-class Engine(BrokerWords):
+class Engine(OperatorWords):
     """State of one trading day. `run` numbers the day's incarnations: tags are never used twice."""
 
     def __init__(
@@ -69,10 +72,9 @@ class Engine(BrokerWords):
         self.shut_out = False  # the broker wants another token, or another address
         self.forecast: Forecast | None = None  # of the event just handled
         self.heartbeat_mono: Nanos = 0
-        self._leave: Reason | None = None  # why everything must go, from now on; a state, not an event
-        self._calm_until = session.flatten_at  # a tick before it needs no look at the clock; 0: never again
         self._restless = False  # some order wants to be looked at on every event
         self._carried_told = False
+        self._abstentions = Abstentions(self.desks, rules)
         self._phase = Phase.BEFORE  # as of the last tick…
         self._phase_holds: tuple[Nanos, Nanos] = (0, 0)  # …and from when to when it stays
         self._tag_run = f"{self._tag_day}r{run}n"
@@ -140,6 +142,12 @@ class Engine(BrokerWords):
                 self.shut_out = not event.allowed
                 if event.allowed:  # what happened meanwhile stands in the book
                     self._ask_snapshot("access_restored", event.mono, out)
+            case LeaseChanged():
+                self._lease(event, out)
+            case FundsRead():
+                self._funds_read(event)
+            case ClockRead():
+                self._clock_read(event, out)
             case Operator():
                 self._operator(event, out)
 
@@ -190,23 +198,19 @@ class Engine(BrokerWords):
             case Exit():
                 self._exit(desk, intent.reason, tick.at)
             case Enter():
-                standing = risk.Standing(
-                    phase,
-                    self.ready and not self.shut_out,
-                    self.stream_up,
-                    bool(self.entries_stopped),
-                    newest and self.feed_up,
-                )
+                standing = self._standing(phase, tick, newest=newest)
                 made = risk.entry_order(desk, self.account, self.rules, standing, tick, self._peek_tag())
                 if isinstance(made, PlaceOrder):
                     self._tag_count += 1
                     self._send(made, tick.mono, out)
                 else:
+                    self._abstentions.refused(made)
                     out.append(made)
 
     def _heartbeat(self, event: Heartbeat, out: list[Command]) -> None:
         self.heartbeat_mono = event.mono
         self._check_loss(out)
+        self._look_at_entries(event, out)
         now, desks = self._now(event), self.desks.values()
         in_doubt = not self.ready or (now.everything and not self.flat)
         # What was confirmed and told is not looked at each second for hours: that would be 1,800 of the 2,000
@@ -233,11 +237,6 @@ class Engine(BrokerWords):
                 out.append(notices.carried(desk))
         self._carried_told = now.shut
 
-    def _operator(self, event: Operator, out: list[Command]) -> None:
-        self._stop_entries(event.reason, out)
-        if event.action is OperatorAction.FLATTEN:
-            self._leave = Reason.OPERATOR
-
     # ---- pieces --------------------------------------------------------------------------------------
 
     def _exit(self, desk: Desk, reason: Reason, at: Nanos) -> None:
@@ -259,6 +258,26 @@ class Engine(BrokerWords):
         self._restless = True
         if leaving.at_stop(desk, self.account, event.mono):
             self._exit(desk, Reason.STOP_LOSS, event.at)
+
+    def _standing(self, phase: Phase, event: Tick | Heartbeat, *, newest: bool) -> risk.Standing:
+        return risk.Standing(
+            phase,
+            self.ready and not self.shut_out,
+            self.stream_up,
+            bool(self.entries_stopped),
+            newest,
+            self.feed_up,
+            self.clocks_agree,
+            self.funds_left(event.mono),
+            self.leased(event),
+        )
+
+    def _look_at_entries(self, event: Heartbeat, out: list[Command]) -> None:
+        """Once a second: has the day had enough, and why is nothing bought just now?"""
+        if (limit := risk.day_over(self.account, self.rules, event.at)) is not None:
+            self._stop_entries(limit, out)
+        standing = self._standing(self.session.phase_at(event.at), event, newest=True)
+        out.extend(self._abstentions.beat(event.at, self.account, standing, self.entries_stopped, self._shut))
 
     def _check_loss(self, out: list[Command]) -> None:
         """The day's loss limit ends entries and sells everything."""

@@ -6,7 +6,7 @@ costs a fifth of a frozen dataclass, and ticks are made all day.
 """
 
 from enum import StrEnum
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from bot.core.units import InstrumentKey, Nanos, Paise, Quantity
 
@@ -41,6 +41,15 @@ class Outcome(StrEnum):
 class OperatorAction(StrEnum):
     STOP_ENTRIES = "STOP_ENTRIES"
     FLATTEN = "FLATTEN"
+    HOLD = "HOLD"  # the process ends and the position stays, under the stop at the exchange
+    RESUME = "RESUME"  # entries again, where a person may allow them (core/operator.py)
+
+
+# Why an operator's word came. What `bot resume` ends are the first two.
+BY_HAND: Final = "operator"  # `bot flatten`: sold, and no more entries today
+CRASH_LOOP: Final = "crash_loop"  # too many starts within minutes: exits only
+NO_DISK: Final = "no_disk"  # started on a disk that takes nothing
+SIGTERM: Final = "sigterm"  # the process ends; a later start goes on as if nothing had been
 
 
 class Tick(NamedTuple):
@@ -194,6 +203,35 @@ class AccessChanged(NamedTuple):
     text: str
 
 
+class LeaseChanged(NamedTuple):
+    """How long we may be sure that no other bot trades this account (wall and monotonic; 0: not at all).
+    `text` is for people.
+    """
+
+    at: Nanos
+    mono: Nanos
+    until_at: Nanos
+    until_mono: Nanos
+    text: str
+
+
+class FundsRead(NamedTuple):
+    """What the account may spend, as the broker told it when asked at `asked_mono`."""
+
+    at: Nanos
+    mono: Nanos
+    asked_mono: Nanos
+    available: Paise
+
+
+class ClockRead(NamedTuple):
+    """Our clock less the broker's, by the `Date` of its last answer (known to a second)."""
+
+    at: Nanos
+    mono: Nanos
+    skew: Nanos
+
+
 class Operator(NamedTuple):
     """A human's (or the platform's) word: SIGTERM, the kill file."""
 
@@ -218,5 +256,8 @@ Event: TypeAlias = (
     | SnapshotFailed
     | Heartbeat
     | AccessChanged
+    | LeaseChanged
+    | FundsRead
+    | ClockRead
     | Operator
 )

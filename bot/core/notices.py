@@ -3,8 +3,9 @@
 from bot.core.books import Order
 from bot.core.commands import Alert, RecordFill, Severity
 from bot.core.desk import Desk
-from bot.core.events import OrderType, SendOutcome, Side
-from bot.core.units import rupees_text
+from bot.core.events import CRASH_LOOP, NO_DISK, LeaseChanged, OrderType, SendOutcome, Side
+from bot.core.guards import Skew
+from bot.core.units import SECOND, Nanos, rupees_text
 
 BY_HAND = "if it repeats, close it in the broker's app."
 
@@ -110,5 +111,40 @@ def access(allowed: bool, text: str) -> Alert:
     return Alert(Severity.PAGE, "AuthRequired", text)
 
 
+def lease(event: LeaseChanged) -> Alert:
+    if event.until_mono:
+        return Alert(Severity.INFO, "LeaseHeld", f"Entries again: {event.text}")
+    return Alert(Severity.PAGE, "LeaseLost", f"No entries; exits go on. {event.text}")
+
+
+def resumed() -> Alert:
+    return Alert(Severity.INFO, "EntriesResumed", "Entries again, by `bot resume`.")
+
+
+def not_resumed(reason: str) -> Alert:
+    return Alert(Severity.WARN, "EntriesNotResumed", f"`bot resume` changes nothing: {reason}.")
+
+
+def clock_skew(skew: Nanos, how: Skew) -> Alert:
+    if how is Skew.NONE:
+        return Alert(Severity.INFO, "ClockSkew", "This machine's clock agrees with the broker's again.")
+    seconds = f"{abs(skew) / SECOND:.0f} s {'ahead of' if skew > 0 else 'behind'} the broker's"
+    then = "No entries until they agree; " if how is Skew.TOO_MUCH else ""
+    text = f"This machine's clock is {seconds}. {then}set it by NTP (`timedatectl set-ntp true`)."
+    return Alert(Severity.WARN, "ClockSkew", text)
+
+
 def entries_stopped(reason: str) -> Alert:
+    if reason == CRASH_LOOP:
+        text = (
+            "Started again and again within minutes: exits only, today. Find out why (the log of the last "
+            "start), mend it, then `bot resume`."
+        )
+        return Alert(Severity.PAGE, "CrashLoop", text)
+    if reason == NO_DISK:
+        text = (
+            "The disk takes nothing, so there is no journal: exits only, until nothing is held; then the bot "
+            "ends. Free the disk ([data] folder), then start it again."
+        )
+        return Alert(Severity.PAGE, "NoDisk", text)
     return Alert(Severity.WARN, "EntriesStopped", f"No more entries today: {reason}.")

@@ -7,7 +7,7 @@ reason in docs/decisions.md; `guards=False` (a backtest without --guards) leaves
 from enum import StrEnum
 from typing import NamedTuple
 
-from bot.core import stops
+from bot.core import guards, stops
 from bot.core.account import Account
 from bot.core.books import Terms
 from bot.core.commands import Decision, PlaceOrder, Reason, Refused
@@ -17,8 +17,6 @@ from bot.core.rules import Rules
 from bot.core.session import Phase
 from bot.core.units import SECOND, Nanos, Paise
 
-LAG_MAX: Nanos = 2 * SECOND  # an older tick shows prices, it causes no entry (hazards F4)
-
 
 class Guard(StrEnum):
     """Why an entry was refused: the bounded set that metrics and the journal use."""
@@ -27,6 +25,7 @@ class Guard(StrEnum):
     NOT_READY = "not_ready"
     STREAM_DOWN = "stream_down"
     STOPPED = "stopped"
+    NOT_LEASED = "not_leased"  # another bot may trade this account
     BEHIND = "behind"
     LAGGED = "lagged"
     ORDER_OPEN = "order_open"
@@ -43,6 +42,12 @@ class Guard(StrEnum):
     COOLDOWN = "cooldown"
     STOPS_DAY = "stops_day"
     CHARGES = "charges"
+    FEED_DOWN = "feed_down"
+    FROZEN = "frozen"  # messages come, trades do not
+    CLOCK_SKEW = "clock_skew"
+
+
+FOR_THE_DAY = frozenset({Guard.ENTRIES_DAY, Guard.STOPS_DAY, Guard.CHARGES})  # no later tick changes them
 
 
 class Standing(NamedTuple):
@@ -53,6 +58,10 @@ class Standing(NamedTuple):
     stream_up: bool
     entries_stopped: bool  # by an operator or the loss limit
     newest: bool  # no younger tick of this instrument waits
+    feed_up: bool = True
+    clocks_agree: bool = True
+    funds: Paise | None = None  # what the account may spend; None: not known
+    leased: bool = True  # no other bot trades this account
 
 
 def entry_order(
@@ -60,8 +69,9 @@ def entry_order(
 ) -> PlaceOrder | Refused:
     """A BUY for a wish to enter, or the first guard that objects."""
     guard = (
-        _mechanics(desk, account, standing, tick)
-        or (_book(desk, rules) if rules.risk.guards else None)
+        _mechanics(desk, account, standing)
+        or _age(rules, tick)
+        or (book_objects(desk, account, rules, standing) if rules.risk.guards else None)
         or (_limits(account, rules, tick.at) if rules.risk.guards else None)
     )
     if guard is not None:
@@ -116,7 +126,18 @@ def _entry_price(desk: Desk, rules: Rules) -> Paise:
     return (desk.ask or desk.ltp) + rules.orders.entry_ticks * desk.contract.tick
 
 
-def _mechanics(desk: Desk, account: Account, standing: Standing, tick: Tick) -> Guard | None:
+def state_objects(desk: Desk, account: Account, rules: Rules, standing: Standing, at: Nanos) -> Guard | None:
+    """What would refuse an entry now, whatever the prices: the state of the bot and of its day."""
+    return _mechanics(desk, account, standing) or (_limits(account, rules, at) if rules.risk.guards else None)
+
+
+def day_over(account: Account, rules: Rules, at: Nanos) -> Guard | None:
+    """The limit that the day has reached, if one of them ends it."""
+    found = _limits(account, rules, at) if rules.risk.guards else None
+    return found if found in FOR_THE_DAY else None
+
+
+def _mechanics(desk: Desk, account: Account, standing: Standing) -> Guard | None:
     """What must hold for an entry to make sense at all."""
     if standing.phase is not Phase.OPEN:
         return Guard.PHASE
@@ -126,10 +147,14 @@ def _mechanics(desk: Desk, account: Account, standing: Standing, tick: Tick) -> 
         return Guard.STREAM_DOWN
     if standing.entries_stopped:
         return Guard.STOPPED
+    if not standing.leased:
+        return Guard.NOT_LEASED
+    if not standing.feed_up:
+        return Guard.FEED_DOWN
+    if not standing.clocks_agree:
+        return Guard.CLOCK_SKEW
     if not standing.newest:
         return Guard.BEHIND
-    if tick.exchange_at and tick.at - tick.exchange_at > LAG_MAX:
-        return Guard.LAGGED
     if account.unknown:
         return Guard.ORDER_UNKNOWN
     if desk.exit_reason is not None or any(account.open_orders(desk.contract.key)):
@@ -139,8 +164,20 @@ def _mechanics(desk: Desk, account: Account, standing: Standing, tick: Tick) -> 
     return None
 
 
-def _book(desk: Desk, rules: Rules) -> Guard | None:
-    """Is this a book to buy from?"""
+def _age(rules: Rules, tick: Tick) -> Guard | None:
+    """Is this tick of now?"""
+    risk = rules.risk
+    if guards.lagged(tick, risk):
+        return Guard.LAGGED
+    if guards.early(tick, risk):
+        return Guard.CLOCK_SKEW
+    if risk.guards and guards.frozen(tick, risk):
+        return Guard.FROZEN
+    return None
+
+
+def book_objects(desk: Desk, account: Account, rules: Rules, standing: Standing) -> Guard | None:
+    """Is this a book to buy from, and can we pay?"""
     risk = rules.risk
     if not desk.bid or not desk.ask:
         return Guard.NO_QUOTE
@@ -152,9 +189,11 @@ def _book(desk: Desk, rules: Rules) -> Guard | None:
         return Guard.PREMIUM_LOW
     if risk.premium_max is not None and desk.ask > risk.premium_max:
         return Guard.PREMIUM_HIGH
-    if risk.capital is not None and _entry_price(desk, rules) * desk.contract.quantity > risk.capital:
-        return Guard.CAPITAL
-    return None
+    if risk.capital is None and not risk.funds_wanted:
+        return None
+    value = _entry_price(desk, rules) * desk.contract.quantity
+    cost = value + account.buying_charges(desk.contract.key, value)
+    return None if guards.affordable(cost, standing.funds, risk) else Guard.CAPITAL
 
 
 def _limits(account: Account, rules: Rules, at: Nanos) -> Guard | None:
@@ -163,15 +202,15 @@ def _limits(account: Account, rules: Rules, at: Nanos) -> Guard | None:
     entries = account.entries_at
     if len(entries) >= risk.entries_per_day:
         return Guard.ENTRIES_DAY
-    if len(entries) >= risk.entries_per_minute and at - entries[-risk.entries_per_minute] < 60 * SECOND:
-        return Guard.ENTRIES_MINUTE
-    stops = account.stops.values()
-    if len(stops) >= risk.stops_per_day:
+    stopped = account.stops.values()
+    if len(stopped) >= risk.stops_per_day:
         return Guard.STOPS_DAY
-    if stops and at - max(stops) < risk.cooldown_seconds * SECOND:
-        return Guard.COOLDOWN
     if risk.charges_per_day is not None and account.charges >= risk.charges_per_day:
         return Guard.CHARGES
+    if len(entries) >= risk.entries_per_minute and at - entries[-risk.entries_per_minute] < 60 * SECOND:
+        return Guard.ENTRIES_MINUTE
+    if stopped and at - max(stopped) < risk.cooldown_seconds * SECOND:
+        return Guard.COOLDOWN
     return None
 
 

@@ -59,7 +59,11 @@ class RiskRules:
     spread_max_bps: float = 100.0
     daily_loss: Paise | None = None  # realized + unrealized at the bid − charges; None: no limit
     charges_per_day: Paise | None = None
-    capital: Paise | None = None  # ask × quantity may not exceed it
+    capital: Paise | None = None  # an entry with its charges may not cost more
+    funds_wanted: bool = False  # …nor more than the broker's funds; unknown funds are none (live)
+    tick_lag_max_seconds: float = 2.0  # behind the feed's own clock
+    last_trade_max_seconds: float = 60.0  # messages without a trade: the price is a memory
+    clock_skew_max_seconds: float = 5.0  # our clock against the broker's
     guards: bool = True  # False: backtests without --guards
 
     def __post_init__(self) -> None:

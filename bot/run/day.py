@@ -4,11 +4,11 @@ Everything runs under one TaskGroup: a task that dies unexpectedly ends the proc
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from bot.core.engine import Engine
-from bot.core.events import Heartbeat, Operator, OperatorAction
+from bot.core.events import SIGTERM, Heartbeat, Operator, OperatorAction
 from bot.core.session import Session
 from bot.core.units import SECOND, Nanos
 from bot.run.inbox import Inbox
@@ -18,6 +18,7 @@ from bot.run.step import Stepper
 
 HEARTBEAT: Nanos = SECOND
 SETTLE: Nanos = 5 * SECOND  # after the close: the broker's last words
+HOLD_SETTLES: Nanos = 20 * SECOND  # so long a stop waits for an exit under way, or for the stop to rest
 _TURNS_BEFORE_YIELD = 256  # a burst must not starve the sockets
 
 
@@ -39,11 +40,14 @@ async def run_day(
     stop: asyncio.Event,
     arm_feed: Callable[[bool], None],
     on_lag: Callable[[float], None],
-    beside: Awaitable[None] | None = None,
+    beside: Sequence[Awaitable[None]] = (),
+    *,
+    hold: bool = False,
 ) -> None:
     """Run until the close, or until flat after `stop` was set (SIGTERM); then cancel the adapters.
 
-    `beside`: whatever else is to run as long as the day, under the same rule.
+    `beside`: whatever else is to run as long as the day, under the same rule. `hold`: a stop leaves a
+    position under the stop that rests at the exchange.
     """
     try:
         async with asyncio.TaskGroup() as group:
@@ -55,9 +59,8 @@ async def run_day(
                 group.create_task(parts.feed.run(), name="feed"),
                 group.create_task(_arm(parts, arm_feed), name="arm"),
             ]
-            if beside is not None:
-                tasks.append(group.create_task(_awaited(beside), name="beside"))
-            await _until_over(parts, stop)
+            tasks += [group.create_task(_awaited(work), name="beside") for work in beside]
+            await _until_over(parts, stop, hold=hold)
             # The broker's last word on every order, while the adapters still listen.
             await parts.broker.ask_snapshot()
             while parts.inbox:
@@ -103,16 +106,18 @@ async def _arm(parts: DayParts, arm_feed: Callable[[bool], None]) -> None:
         arm_feed(armed)
 
 
-async def _until_over(parts: DayParts, stop: asyncio.Event) -> None:
-    """Return at the close (plus a little), or when flat after a stop was asked for."""
+async def _until_over(parts: DayParts, stop: asyncio.Event, *, hold: bool) -> None:
+    """Return at the close (plus a little), or when flat (or held safely) after a stop was asked for."""
     clock, engine = parts.clock, parts.engine
     closing = asyncio.ensure_future(clock.sleep_until(parts.session.close_at + SETTLE))
     stopping = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({closing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not closing.done():
-            parts.inbox.put(Operator(clock.now(), clock.monotonic(), OperatorAction.FLATTEN, "sigterm"))
-            await _first(closing, _until_flat(clock, engine))
+            hold = hold and clock.now() < parts.session.flatten_at  # from then on everything goes anyway
+            action = OperatorAction.HOLD if hold else OperatorAction.FLATTEN
+            parts.inbox.put(Operator(clock.now(), clock.monotonic(), action, SIGTERM))
+            await _first(closing, _until_settled(clock, engine) if hold else _until_flat(clock, engine))
     finally:
         closing.cancel()
         stopping.cancel()
@@ -124,6 +129,15 @@ async def _first(closing: "asyncio.Future[None]", flat: Awaitable[None]) -> None
         await asyncio.wait({closing, flattened}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         flattened.cancel()
+
+
+async def _until_settled(clock: Clock, engine: Engine) -> None:
+    """No order moves and a stop rests under what is ours; at most as long as a container may take to end."""
+    until = clock.now() + HOLD_SETTLES
+    while clock.now() < until:
+        await clock.sleep_until(clock.now() + SECOND // 4)
+        if engine.settled and engine.ready:
+            return
 
 
 async def _until_flat(clock: Clock, engine: Engine) -> None:

@@ -15,7 +15,9 @@ from bot.core.commands import (
     AskSnapshot,
     CancelOrder,
     Command,
+    EntriesEnded,
     ModifyOrder,
+    NoTrade,
     PlaceOrder,
     Reason,
     RecordFill,
@@ -38,11 +40,21 @@ EXIT_WAITS_SECONDS = 0.05
 ENTRY_WAITS_SECONDS = 1.0  # then its price is of the past
 
 Kept: TypeAlias = (
-    PlaceOrder | ModifyOrder | CancelOrder | OrderReport | SendOutcome | RecordFill | Alert | Operator
+    PlaceOrder
+    | ModifyOrder
+    | CancelOrder
+    | OrderReport
+    | SendOutcome
+    | RecordFill
+    | Alert
+    | Operator
+    | NoTrade
+    | EntriesEnded
 )
 Acting: TypeAlias = PlaceOrder | ModifyOrder | CancelOrder | AskSnapshot | RecordFill
 Encode: TypeAlias = Callable[[Kept], tuple[str, str]]  # a record's kind and its JSON body
 WriteFills: TypeAlias = Callable[[Sequence[RecordFill]], None]
+_KEPT = (PlaceOrder, ModifyOrder, CancelOrder, RecordFill, Alert, NoTrade, EntriesEnded)
 _TELLING = frozenset({OrderReport, SendOutcome, Operator})  # kept though nothing came of them (`_heard`)
 
 
@@ -76,9 +88,7 @@ class Outbox:
         if not commands and type(event) not in _TELLING:
             return  # nearly every turn
         kept = _heard(event, commands)
-        kept += [
-            c for c in commands if isinstance(c, PlaceOrder | ModifyOrder | CancelOrder | RecordFill | Alert)
-        ]
+        kept += [c for c in commands if isinstance(c, _KEPT)]
         acting = [
             c
             for c in commands

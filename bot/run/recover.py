@@ -8,9 +8,9 @@ no difference: rows of the broker's book that carry our mark are adopted.
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from bot.core.commands import CancelOrder, ModifyOrder, PlaceOrder, RecordFill
+from bot.core.commands import CancelOrder, EntriesEnded, ModifyOrder, PlaceOrder, RecordFill
 from bot.core.engine import Engine
-from bot.core.events import Operator, OperatorAction, OrderReport, SendOutcome
+from bot.core.events import Operator, OrderReport, SendOutcome
 from bot.core.units import Nanos
 
 
@@ -45,7 +45,9 @@ def replay(engine: Engine, kept: Iterable[object], mono: Nanos) -> Recovered:
                     account.heard(report)
             case RecordFill():
                 fills.append(item)
-            case Operator(action=OperatorAction.STOP_ENTRIES) if item.reason != "journal_failed":
+            case Operator():
+                engine.remember(item)
+            case EntriesEnded():
                 engine.entries_stopped = item.reason
     under_way = len(account.open)
     engine.restored(mono)

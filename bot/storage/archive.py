@@ -78,6 +78,10 @@ class Store(Protocol):
         """Take away what a probe has put; nothing of a day is ever removed."""
         ...
 
+    def fetch(self, key: str, target: Path) -> bool:
+        """Copy into the file `target`, for somebody who reads. False: nothing is there."""
+        ...
+
 
 class Archive:
     """`root` is a folder or `s3://bucket/prefix`; marks of what is pending are kept in `pending_folder`.
@@ -260,6 +264,15 @@ class LocalStore:
             (self._root / key).unlink(missing_ok=True)
         except OSError as error:
             raise self._judged(error) from error
+
+    def fetch(self, key: str, target: Path) -> bool:
+        try:
+            _copy(self._root / key, target)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise self._judged(error) from error
+        return True
 
     def _judged(self, error: OSError) -> Exception:
         """Is it worth another try?"""

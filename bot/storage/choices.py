@@ -4,8 +4,9 @@ One record a `[[instruments]]` entry, with all the master said of the contract: 
 last record of an entry counts. This file must never know how a choice is made.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
+from pathlib import Path
 from typing import NamedTuple
 
 import orjson
@@ -13,7 +14,7 @@ import orjson
 from bot.core.rules import Contract
 from bot.core.units import InstrumentKey, Nanos
 from bot.run.ports import Record
-from bot.storage.journal import JournalRefused
+from bot.storage.journal import JournalRefused, SqliteJournal
 from bot.storage.records import CHOICE
 
 
@@ -68,3 +69,12 @@ def _read(body: str) -> Chosen:
         return Chosen(row["entry"], contract, expiry, row["index_key"], row["reason"])
     except (ValueError, TypeError, KeyError) as error:
         raise JournalRefused(f"a {CHOICE} record of the journal can't be read ({error!r}).") from error
+
+
+def keep_choices(path: Path, at: Nanos, chosen: Sequence[Chosen]) -> None:
+    """Into the journal at `path`. Raises JournalRefused, JournalFailed."""
+    journal = SqliteJournal(path)
+    try:
+        journal.commit([choice_record(at, one) for one in chosen])
+    finally:
+        journal.close()

@@ -34,11 +34,18 @@ _SCHEMA: Final = (
 _INSERT: Final = "INSERT INTO records (at, kind, body, crc) VALUES (?, ?, ?, ?)"
 _SELECT: Final = "SELECT seq, at, kind, body, crc FROM records ORDER BY seq"
 # The disk said no, but the file is as it was before the commit: the next commit may succeed.
+_DISK: Final = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
+)
 _PASSING: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY})
 
 
 class JournalRefused(Exception):
     """The file can't be taken as the day's journal. The text says why and what to do; shown as it stands."""
+
+
+class JournalUnwritable(JournalRefused):
+    """It is the disk that fails, not the file: full, read-only, gone."""
 
 
 class JournalFailed(Exception):
@@ -80,14 +87,12 @@ class SqliteJournal:
                 path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
         except (OSError, sqlite3.Error) as error:
-            raise JournalRefused(
-                f"{path}: the journal can't be opened ({error}). Check [data] folder and its permissions."
-            ) from error
+            raise _unwritable(path, error) from error
         try:
             self._open()
         except sqlite3.Error as error:
             self._db.close()
-            raise _damaged(path, str(error)) from error
+            raise _said(path, error) from error
         except JournalRefused:
             self._db.close()
             raise
@@ -178,7 +183,7 @@ def read_journal(path: Path) -> list[Record]:
                 raise JournalRefused(f"{path}: holds no journal. Check the day and [data] folder.")
             return _rows(db, path)
     except sqlite3.Error as error:
-        raise _damaged(path, str(error)) from error
+        raise _said(path, error) from error
 
 
 def _check(db: sqlite3.Connection, path: Path) -> bool:
@@ -213,6 +218,19 @@ def _rows(db: sqlite3.Connection, path: Path) -> list[Record]:
     except sqlite3.Error as error:  # also text that is no UTF-8 any more
         raise _damaged(path, str(error)) from error
     return records
+
+
+def _said(path: Path, error: sqlite3.Error) -> JournalRefused:
+    """SQLite's word on opening: is it the disk, or the file?"""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return _unwritable(path, error) if code in _DISK else _damaged(path, str(error))
+
+
+def _unwritable(path: Path, error: Exception) -> JournalUnwritable:
+    return JournalUnwritable(
+        f"{path}: the journal can't be opened ({error}). Free the disk; check [data] folder and who may "
+        "write there."
+    )
 
 
 def _damaged(path: Path, problem: str) -> JournalRefused:

@@ -34,7 +34,7 @@ class FolderLock:
             os.close(file)
             raise FolderTaken(
                 f"{self._path.parent}: another bot works here ({holder or 'it did not say who'}). Stop it, "
-                "or name another [data] folder."
+                "ask it with `bot flatten`, or name another [data] folder."
             ) from None
         self._file = file
         try:

@@ -65,6 +65,8 @@ Journaled: TypeAlias = (
     | commands.RecordFill
     | commands.Refused
     | commands.Alert
+    | commands.NoTrade
+    | commands.EntriesEnded
     | events.OrderReport
     | events.SendOutcome
     | events.Operator

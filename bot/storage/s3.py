@@ -105,6 +105,20 @@ class S3Store:
         except BotoCoreError as error:
             raise self._unreachable(error) from error
 
+    def fetch(self, key: str, target: Path) -> bool:
+        try:
+            body = self._client.get_object(**self._named(key))["Body"]
+            with target.open("wb") as file:
+                while piece := body.read(_READ_BYTES):
+                    file.write(piece)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchKey":
+                return False
+            raise self._said(error) from error
+        except BotoCoreError as error:
+            raise self._unreachable(error) from error
+        return True
+
     def _put_plainly(self, file: Path, request: dict[str, Any]) -> None:
         """For servers that know no condition; that the name is free was seen a moment ago."""
         try:

@@ -205,6 +205,14 @@ def _rows_in(path: Path) -> Iterator[Cells]:
         return
 
 
+def holds(path: Path, rows: Iterable[TradeRow]) -> bool:
+    """Does the file on disk say these rows, all of them, and nothing else?"""
+    try:
+        return list(_rows_in(path)) == [_cells(row) for row in rows]
+    except OSError:
+        return False
+
+
 def _orphans(found: Iterable[Cells], rebuilt: Iterable[Cells]) -> dict[str, list[bytes]]:
     """The rows found that are to stay: of an order of which the file knows more units than the journal."""
     units: dict[str, int] = {}

@@ -39,13 +39,16 @@ NO_SESSION: Final = "no_session"
 FEED_REASONS: Final = ("stall", "close", "auth", "error", OTHER)
 HALT_REASONS: Final = (
     *("daily_loss", "journal_failed", "kill_file", "operator", "operator_takeover", "preflight", "sigterm"),
-    *("model_broken", "short", "calendar", OTHER),
+    *("model_broken", "short", "calendar", "kill_signal", "entries_day", "stops_day", "charges"),
+    *("crash_loop", "no_disk", OTHER),
 )
 MISMATCH_KINDS: Final = {"PositionMismatch": "position", "OrderAdopted": "adopted", "OrderAnomaly": "anomaly"}
 # The engine's words for a human (core/notices.py); those with a rule of their own are told apart by name.
 ALERT_NAMES: Final = (
     *("StopLossTriggered", "ExitRejected", "ExitNotFilled", "PositionMismatch", "PositionShort"),
-    *("OrderRefused", "OrderOutcomeUnknown", "OrderAnomaly", "OrderAdopted", "EntriesStopped", OTHER),
+    *("OrderRefused", "OrderOutcomeUnknown", "OrderAnomaly", "OrderAdopted", "EntriesStopped"),
+    *("LeaseLost", "LeaseHeld", "CrashLoop", "NoDisk", "EntriesResumed", "EntriesNotResumed"),
+    *("ClockSkew", OTHER),
 )
 CHECKS: Final = (
     *("token", "address", "calendar", "instrument", "lot and freeze", "funds", "charges", "clock"),

@@ -68,10 +68,12 @@ async def exit_positions(call: Call) -> Answer:
     floor = call.floor
     if segment is not None and not any(key.startswith(f"{segment}|") for key in floor.contracts):
         raise Refused(HTTPStatus.BAD_REQUEST, "UDAPI1113", "There is no open position to exit")
+    fault = await _before(call, Act.PLACE)
     replies = floor.exchange.exit_positions(floor.clock.now(), call.query.get("tag"))
     floor.stir()
     _raise_refusal(replies[0])
     ids = [reply.order_id for reply in replies]
+    await _after(call, fault)
     return success(
         {"order_ids": ids}, errors=[], summary={"total": len(ids), "success": len(ids), "error": 0}
     )
