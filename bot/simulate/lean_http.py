@@ -3,8 +3,8 @@
 Nearly half of a simulated day was spent in general HTTP libraries. This stands in for the transport under
 httpx and for the protocol under the twin's application; what is above them stays: the bot's own lines and
 their timeouts, httpx' requests and answers, the twin's routes. The bytes are HTTP on the virtual network,
-written in the same pieces. Some days still run on the whole libraries (`World.whole_http`), and a test holds the two
-against each other. It must never know what is asked.
+written in the same pieces. Some days still run on the whole libraries (`World.whole_http`), and a test holds
+the two against each other. It must never know what is asked.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ class LeanTransport(httpx.AsyncBaseTransport):
         self._busy: set[_Asking] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Raises httpx.ConnectError, ConnectTimeout or ReadError. Waits for the answer as long as it takes."""
+        """Raises httpx.ConnectError, ConnectTimeout or ReadError. Waits for an answer without end."""
         loop = asyncio.get_running_loop()
         trace = request.extensions["trace"]
         line = self._reusable(loop.time())
@@ -106,7 +106,7 @@ class LeanTransport(httpx.AsyncBaseTransport):
 async def _connected(loop: asyncio.AbstractEventLoop, request: httpx.Request) -> "_Asking":
     try:
         async with asyncio.timeout(request.extensions["timeout"]["connect"]):
-            _, line = await loop.create_connection(_Asking, request.url.host, request.url.port)
+            _, line = await loop.create_connection(_Asking, request.url.host, request.url.port or 80)
     except TimeoutError:
         raise httpx.ConnectTimeout("connect") from None
     except OSError as refused:
@@ -160,7 +160,7 @@ class _Asking(asyncio.Protocol):
 class LeanProtocol(asyncio.Protocol):
     """In the place of uvicorn's protocol: one call at a time, to an ASGI application."""
 
-    def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
+    def __init__(self, config: Any, server_state: Any, **_: Any) -> None:
         self._app, self._state = config.loaded_app, server_state
         self._reader = _Reader()
         self.client: tuple[str, int] = ("", 0)
@@ -181,8 +181,9 @@ class LeanProtocol(asyncio.Protocol):
         path, _, query = target.partition("?")
         scope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http",
-            "method": method, "path": unquote(path), "raw_path": path.encode(), "query_string": query.encode(),
-            "root_path": "", "headers": headers, "client": self.client, "server": None, "state": {},
+            "method": method, "path": unquote(path), "raw_path": path.encode(),
+            "query_string": query.encode(), "root_path": "", "headers": headers,
+            "client": self.client, "server": None, "state": {},
         }  # fmt: skip
         self._call = call = _Answering(self.transport, body)
         task = asyncio.get_running_loop().create_task(self._app(scope, call.receive, call.send))

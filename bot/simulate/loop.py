@@ -8,6 +8,7 @@ import gc
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import Context
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,7 @@ from httpcore._async import http11
 from bot.core.units import Nanos
 from bot.run.lockstep import LockstepClock
 from bot.simulate.lean_http import LeanTransport
-from bot.simulate.network import Network, SocketFacts, running
+from bot.simulate.network import Incarnation, Network, SocketFacts, running
 from bot.simulate.steps import SteppedLoop
 
 
@@ -51,6 +52,23 @@ class BoxLoop(SteppedLoop):
         super().__init__()
         self.network = Network(self)
         self.work_seconds: Callable[[], float] = lambda: 0.0  # how long the disk takes
+        self.stands_still = _frozen
+        self._frozen = 0
+        self.now_of_world: Callable[[], Nanos] = lambda: 0  # the true time
+
+    def freeze(self, life: Incarnation, seconds: float) -> None:
+        """SIGSTOP: nothing of this process runs for so long, and what arrives waits; time goes on."""
+        life.frozen = True
+        self._frozen += 1
+        self.held = [] if self.held is None else self.held
+
+        def thaw() -> None:
+            life.frozen = False
+            self._frozen -= 1
+            self.release(more=self._frozen > 0)
+            self.network.thaw(life)
+
+        self.call_later(seconds, thaw)
 
     async def create_connection(
         self, protocol_factory: Any, host: str | None = None, port: int | None = None, **_: Any
@@ -101,6 +119,11 @@ class BoxLoop(SteppedLoop):
         self.network.close()
 
 
+def _frozen(context: Context) -> bool:
+    life = context.get(running)
+    return life is not None and life.frozen
+
+
 @contextmanager
 def library_doors(loop: BoxLoop, *, whole_http: bool) -> Iterator[None]:
     """What libraries would ask the machine: httpcore the time, httpx for connections (lean_http.py, unless
@@ -109,8 +132,9 @@ def library_doors(loop: BoxLoop, *, whole_http: bool) -> Iterator[None]:
     module: Any = http11
     asked, module.time = module.time, SimpleNamespace(monotonic=loop.time)
     library: Any = httpx
-    real, library.AsyncHTTPTransport = library.AsyncHTTPTransport, (
-        library.AsyncHTTPTransport if whole_http else LeanTransport
+    real, library.AsyncHTTPTransport = (
+        library.AsyncHTTPTransport,
+        (library.AsyncHTTPTransport if whole_http else LeanTransport),
     )
     try:
         yield

@@ -5,7 +5,6 @@ kernel and the wall clock, which have nothing to say here. The order of steps is
 first served, timers in the order of their times. It knows nothing of networks or trading.
 """
 
-import asyncio
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from heapq import heappop, heappush
@@ -48,6 +47,8 @@ class SteppedLoop(LockstepLoop):
         self._timers: list[tuple[float, int, Step]] = []
         self._timers_made = 0
         self._steps = 0  # of this instant
+        self.held: list[Step] | None = None  # steps of those who stand still; None: nobody does
+        self.stands_still: Callable[[Context], bool] = lambda _: False
 
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
@@ -71,14 +72,22 @@ class SteppedLoop(LockstepLoop):
         heappush(self._timers, (when, self._timers_made, step))
         return step
 
+    def release(self, *, more: bool) -> None:
+        """What was held may run again. `more`: somebody else still stands still."""
+        held, self.held = self.held or [], [] if more else None
+        self._ready.extend(held)  # type: ignore[attr-defined]
+
     def _run_once(self) -> None:
-        """asyncio's hook: everything that is to happen at this instant; or let time pass, when nothing is."""
+        """The hook of asyncio: everything that is to happen now; or let time pass, when nothing is."""
         ready: Any = self._ready  # type: ignore[attr-defined]
         if not ready:
             self._pass_time()
         while ready and not self._stopping:  # type: ignore[attr-defined]
             step = ready.popleft()
             if step.over:
+                continue
+            if self.held is not None and self.stands_still(step.context):
+                self.held.append(step)
                 continue
             self._steps += 1
             if self._steps > STEPS_AN_INSTANT:
@@ -104,9 +113,3 @@ class SteppedLoop(LockstepLoop):
         ready: Any = self._ready  # type: ignore[attr-defined]
         while timers and timers[0][0] <= lockstep.seconds + _SAME_INSTANT_SECONDS:
             ready.append(heappop(timers)[2])
-
-
-def running_loop() -> SteppedLoop:
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, SteppedLoop)
-    return loop

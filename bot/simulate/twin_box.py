@@ -44,7 +44,7 @@ _REJECTED: Final = {
 _OF_AN_ACT: Final = frozenset({Kind.REPLY_LOST, Kind.REPLY_SLOW, Kind.ACCEPTED_LATE})
 _LASTING: Final = frozenset(
     {Kind.CALLS_503, Kind.HTML, Kind.WRONG_SCHEMA, Kind.BOOK_STALE, Kind.STREAM_LOSES}
-    | {Kind.STREAM_REPEATS, Kind.STREAM_LATE}
+    | {Kind.STREAM_REPEATS, Kind.STREAM_LATE, Kind.FEED_FROZEN}
 )
 _MARKET: Final = frozenset({Kind.FEED_BAD_PRICE, Kind.FEED_DUPLICATE, Kind.FEED_OLD})
 _STALE_READS: Final = ("/v2/order/retrieve-all", "/v2/portfolio/short-term-positions")
@@ -135,9 +135,14 @@ class BoxTwin(Twin):
     # ---- the market --------------------------------------------------------------------------------------
 
     def _troubled(self, market: Iterator[MarketEvent]) -> Iterator[MarketEvent]:
+        still: MarketMove | None = None  # what everybody sees while nothing moves
         for event in market:
-            yield event
             move = event.what
+            if isinstance(move, MarketMove) and move.bid:
+                still = (still or move) if self.lasts(Kind.FEED_FROZEN) else None
+                if still is not None:
+                    event = event._replace(what=still._replace(at=move.at))
+            yield event
             if not self.pending or not isinstance(move, MarketMove) or not move.bid:
                 continue
             for kind in filter(self.used, sorted(_MARKET)):

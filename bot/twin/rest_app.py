@@ -136,7 +136,9 @@ def _route(
     async def serve(request: Request) -> Response:
         body = await request.body()
         asked = request.scope
-        pace = floor.pace(b"%b %b?%b %b" % (method.encode(), asked["path"].encode(), asked["query_string"], body))
+        pace = floor.pace(
+            b"%b %b?%b %b" % (method.encode(), asked["path"].encode(), asked["query_string"], body)
+        )
         there, back = pace.uniform(*way_there), pace.uniform(*way_back)
         await floor.sleep(there)
         try:
