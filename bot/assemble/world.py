@@ -85,6 +85,7 @@ class World:
     whole_http: bool | None = None
     _story: list[str] = field(default_factory=list)
     _counts: Counter[str] = field(default_factory=Counter)
+    _turns: list[tuple[Nanos, str, int]] = field(default_factory=list)  # of the first bot, for the digest
 
     def run(self) -> Day:
         """Live it."""
@@ -134,6 +135,7 @@ class World:
             twin.exchange, contract, rules, session, away(script), twin.ours_without_tag
         )
         twin.on_words.append(self._words)
+        twin.on_away = self._away
         twin.http_protocol = "h11" if self._whole_http else LeanProtocol
         addresses = await twin.start()
         self._text = io.StringIO()
@@ -165,6 +167,7 @@ class World:
         judge.close(clock.now(), result.exit_code if result else None, _booked(folder / _FIRST))
         self._logs.close()
         self._secrets(folder)
+        self._hash.update(repr(self._turns).encode())
         self._hash.update(repr(sorted(judge.marks.items())).encode())
         return Day(
             self.seed, tuple(judge.breaches), self._counts, judge.marks, self._first.crashes,
@@ -206,7 +209,7 @@ class World:
 
     async def _watch(self) -> None:
         while True:
-            await self._clock.sleep_until(self._clock.now() + SECOND // 2)
+            await self._clock.sleep_until(self._clock.now() + SECOND)
             self._judge.look(self._clock.now())
             if self._seen_enough() and self._first.life is not None:
                 self._first.life.kill()
@@ -220,6 +223,10 @@ class World:
             self._tell(f"  exchange {line} {row.status_message}")
         self._judge.words(now, rows)
 
+    def _away(self, seconds: float) -> None:
+        now = self._clock.now()
+        self._judge.excuse(now, now + round(seconds * SECOND))
+
     def hear(self, turn: Turn) -> None:
         """The bot's observer."""
         life = running.get()
@@ -228,7 +235,7 @@ class World:
         now = self._clock.now()
         self._judge.turn(turn, now, _FIRST)
         event = turn.event
-        self._hash.update(f"{now} {type(event).__name__} {len(turn.commands)}\n".encode())
+        self._turns.append((now, type(event).__name__, len(turn.commands)))
         if not self.tell:
             return
         if not isinstance(event, Tick | Heartbeat) and "Seen" not in type(event).__name__:

@@ -128,6 +128,12 @@ class Lives:
         self.life.kill()
         return True
 
+    def stay_down(self, seconds: float) -> None:
+        """Dead now, and for so long."""
+        if self.life is not None:
+            self._down_seconds = max(self._down_seconds, seconds)
+            self.life.kill()
+
     def terminate(self, trouble: Trouble) -> bool:
         """SIGTERM; the next start comes `seconds` after its end."""
         if self.life is None or not self.life.alive or self._stop.is_set():
@@ -143,6 +149,7 @@ class Lives:
         if life is None or not life.alive or life.frozen:
             return False
         self.loop.freeze(life, trouble.seconds)
+        self._excuse(trouble.seconds)
         return True
 
     def break_disk(self) -> bool:

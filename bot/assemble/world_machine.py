@@ -8,14 +8,17 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from bot.assemble.world_lives import Lives
+from bot.assemble.world_lives import LEASE_SECONDS, Lives
 from bot.core.session import Session
 from bot.core.units import MILLISECOND, SECOND
 from bot.simulate.checks import Judge
 from bot.simulate.lease_store import SimLease
 from bot.simulate.loop import BoxClock, BoxLoop
 from bot.simulate.troubles import Kind, Trouble
+
+_MOVED_SECONDS: Final = 2 * LEASE_SECONDS  # long enough for another to take the lease
 
 
 @dataclass
@@ -103,6 +106,10 @@ class Machine:
         """Somebody starts another one elsewhere: the same account and lease, another disk and folder."""
         if self._second is not None:
             return False
+        if trouble.amount == 1:
+            self.first.freeze(trouble._replace(seconds=_MOVED_SECONDS))
+        elif trouble.amount:
+            self.first.stay_down(_MOVED_SECONDS)
         second = self._second = self.make_second()
         second.disk.full = self._disk_full
 

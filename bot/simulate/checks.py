@@ -143,19 +143,19 @@ class Judge:
     def look(self, now: Nanos) -> None:
         """After an event, and once in a while without one."""
         own = self.own
-        self._lasting(now, "4 stop", self.told_to_stop, TERM_ENDS, "SIGTERM was not obeyed")
+        self._lasting(now, "4 stop", self.told_to_stop, TERM_ENDS, lambda: "SIGTERM was not obeyed")
         if not (own or self._live or self._since):
             return  # nothing owned, nothing offered, nothing wrong: nearly always
         account, selling, limit = self.account, self._selling(), self._contract.quantity
         if own > limit:
             self._breach(now, "3 bounded exposure", f"own position {own} > {limit}")
-        self._lasting(now, "3 bounded exposure", own < 0, SHORT_COVERED, f"short by {-own}")
+        self._lasting(now, "3 short", own < 0, SHORT_COVERED, lambda: f"short by {-own}")
         surplus = selling > max(account, 0)
-        self._lasting(now, "3 bounded exposure", surplus, REPAIRED, f"live SELLs {selling} > long {account}")
+        self._lasting(now, "3 surplus", surplus, REPAIRED, lambda: f"live SELLs {selling} > long {account}")
         bare = selling < min(own, account)
         self._paged = self._paged and bare
         patience = PROTECTED_AT_LAST if self._paged else PROTECTED
-        self._lasting(now, "8 protected", bare, patience, f"unprotected: {own} held, {selling} in SELLs")
+        self._lasting(now, "8 protected", bare, patience, lambda: f"{own} held, {selling} in SELLs")
         if now >= self._flat_by and not self.flat:
             self.not_flat_at = now
 
@@ -168,16 +168,16 @@ class Judge:
         """Another span in which nothing can be demanded: a process that rightly refuses to start."""
         self._away[:] = joined([*self._away, (since, until)])
 
-    def _lasting(self, now: Nanos, rule: str, wrong: bool, allowed: Nanos, words: str) -> None:
+    def _lasting(self, now: Nanos, rule: str, wrong: bool, allowed: Nanos, words: Callable[[], str]) -> None:
         """Wrong for longer than allowed, not counting the time in which the broker did not answer."""
-        key = f"{rule} {words.split(maxsplit=1)[0]}"
         if not wrong:
-            self._since.pop(key, None)
+            if self._since:
+                self._since.pop(rule, None)
             return
-        since = self._since.setdefault(key, now)
+        since = self._since.setdefault(rule, now)
         if longest_well(self._away, since, now) > allowed:
-            self._breach(now, rule, f"{words} since {ist(since):%H:%M:%S.%f}")
-            self._since[key] = now + 3600 * SECOND  # once is enough
+            self._breach(now, rule, f"{words()} since {ist(since):%H:%M:%S.%f}")
+            self._since[rule] = now + 3600 * SECOND  # once is enough
 
     # ---- the bot decides -----------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 from httpcore._async import http11
 
-from bot.core.units import Nanos
+from bot.core.units import SECOND, Nanos
 from bot.run.lockstep import LockstepClock
 from bot.simulate.lean_http import LeanTransport
 from bot.simulate.network import Incarnation, Network, SocketFacts, running
@@ -119,6 +119,11 @@ class BoxLoop(SteppedLoop):
         self.network.close()
 
 
+def _wake(woken: "asyncio.Future[None]") -> None:
+    if not woken.done():
+        woken.set_result(None)
+
+
 def _frozen(context: Context) -> bool:
     life = context.get(running)
     return life is not None and life.frozen
@@ -171,7 +176,15 @@ class BoxClock(LockstepClock):
         return self._instant + self.skew
 
     async def sleep_until(self, at: Nanos) -> None:
-        await super().sleep_until(at - self.skew)
+        loop, due = self._loop, (at - self.skew - self._starts_at) / SECOND
+        if due <= self._lockstep.seconds:
+            return
+        woken = loop.create_future()
+        handle = loop.call_at(due, _wake, woken)
+        try:
+            await woken
+        finally:
+            handle.cancel()
 
     def departed(self) -> None: ...
 

@@ -72,7 +72,9 @@ class Kind(StrEnum):
     SIGTERM = "sigterm"  # told to stop; the next start comes `seconds` later
     PAUSE = "pause"  # stands still for `seconds`, the world goes on
     CLOCK_SKEW = "clock_skew"  # for `seconds` its wall clock is `amount` ms ahead
-    SECOND_BOT = "second_bot"  # for `seconds` somebody runs another bot on the same account
+    # For `seconds` somebody runs another bot on the same account; `amount` 0: beside ours, 1: while ours
+    # stands still (a machine that is being moved), 2: while ours is dead.
+    SECOND_BOT = "second_bot"
 
 
 class Trouble(NamedTuple):
@@ -124,6 +126,7 @@ _AMOUNT: Final[dict[Kind, tuple[int, int]]] = {
     Kind.KILL_AND_LOSE_DISK: (1, 60),
     Kind.BOOT_DEATHS: (1, 4),
     Kind.CLOCK_SKEW: (-30_000, 30_000),
+    Kind.SECOND_BOT: (0, 2),
 }
 # While one of these lasts, the broker can't be said to answer (invariant 4's premise), and this much after.
 AWAY: Final[dict[Kind, float]] = {

@@ -5,7 +5,7 @@ It makes things happen and counts them; which and when is the day's script. It m
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from random import Random
 from typing import Any, Final
@@ -17,9 +17,9 @@ from bot.core.events import Act
 from bot.core.units import SECOND, Nanos
 from bot.sim.market import MarketMove
 from bot.sim.orders import OrderRequest, OrderRow
-from bot.simulate.troubles import Kind, Trouble
+from bot.simulate.troubles import AWAY, Kind, Trouble
 from bot.twin.access import Stream
-from bot.twin.faults import Fault, FaultKind
+from bot.twin.faults import Fault, FaultKind, Faults
 from bot.twin.market_source import MarketEvent
 from bot.twin.server import Twin
 
@@ -64,6 +64,8 @@ class BoxTwin(Twin):
         self._market = self._troubled(iter(self._market))
         self.ours_without_tag: set[str] = set()  # orders made by positions/exit
         self.on_words: list[Any] = []
+        self.on_away: Callable[[float], None] = lambda _: None  # hears for how long a call goes unanswered
+        self._floor.faults = _Heard(self)
 
     @property
     def troubled(self) -> bool:
@@ -193,6 +195,20 @@ class BoxTwin(Twin):
         return _Tampered(super()._rest(), self)
 
 
+class _Heard(Faults):
+    """Faults that wait for the next call of a kind: what they do begins when that call comes."""
+
+    def __init__(self, twin: BoxTwin) -> None:
+        super().__init__()
+        self._twin = twin
+
+    def on_call(self, act: Act) -> Fault | None:
+        fault = super().on_call(act)
+        if fault is not None:
+            self._twin.on_away(fault.seconds + AWAY[Kind.REPLY_LOST])
+        return fault
+
+
 class _Tampered:
     """ASGI around ASGI: answers that are none, and answers of before."""
 
@@ -213,6 +229,7 @@ class _Tampered:
         elif twin.lasts(Kind.WRONG_SCHEMA) and not acting:
             await _say(send, HTTPStatus.OK, b'{"status":"success","data":{"surprise":[1]}}')
         elif acting and twin.used(Kind.DONE_BUT_500):
+            twin.on_away(AWAY[Kind.DONE_BUT_500])
             await self._answer(scope, receive)
             await _say(send, HTTPStatus.INTERNAL_SERVER_ERROR, b"{}")
         elif twin.lasts(Kind.BOOK_STALE) and path in self._fresh:

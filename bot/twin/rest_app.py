@@ -134,7 +134,7 @@ def _route(
     way_there, way_back = ORDER_SECONDS if order else READ_SECONDS
 
     async def serve(request: Request) -> Response:
-        body = await request.body()
+        body = b"" if method == "GET" else await request.body()
         asked = request.scope
         pace = floor.pace(
             b"%b %b?%b %b" % (method.encode(), asked["path"].encode(), asked["query_string"], body)
