@@ -5,7 +5,7 @@ stay the reference: `make test-compiled` holds the copy to all of their tests. T
 checkout runs the sources. Needs a C compiler and Python's headers.
 
     python infra/compile.py bot build/compiled              (make compile)
-    python infra/compile.py bot build/soak simulated        (make soak: also what simulated days spend their time in)
+    python infra/compile.py bot build/soak simulated        (make soak: and what its days are spent in)
 """
 
 import os
@@ -31,7 +31,7 @@ TICK_PATH = (
     "bot/telemetry/buckets.py",
     "bot/upstox/wire_market.py",
 )
-# Beside it, for long ranges of simulated days: the rest of the engine, the exchange, the twin's boards, the judge.
+# Beside it, for long ranges of simulated days: more of the engine, the exchange, the twin's boards, a judge.
 SIMULATED = (
     "bot/core/account.py",
     "bot/core/execution.py",

@@ -179,7 +179,8 @@ class Lives:
             return None
         readings = Readings(self.clock, plan.logs.log, funds=True)
         beside = together(self.clock, (lease.keep, readings.run), sell=False)
-        return await trade(replace(plan, open_journal=lambda _: journal, beside=beside), self._stop)
+        plan = replace(plan, open_journal=lambda _: journal, beside=beside, writer=lease.writer)
+        return await trade(plan, self._stop)
 
     def _left(self, task: "asyncio.Task[DayResult | None]") -> DayResult | None:
         """A process ended by itself. Its result, when that ends the day."""

@@ -231,6 +231,8 @@ class Judge:
             hours = self._session.phase_at(at)
         if hours is not Phase.OPEN:
             self._breach(now, "6 hours", f"entry in {hours}")
+        if abs(at - now) > SKEW_TAKEN:
+            self._breach(now, "6 hours", f"entry by a clock that is wrong by {(at - now) / SECOND:.3f} s")
         if self.writer() != name:
             self._breach(now, "11 one writer", f"an entry of {name}, and the lease is with {self.writer()}")
         decision = order.decision
