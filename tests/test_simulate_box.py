@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from bot.assemble.world import FOCUS, World
+from bot.assemble.world import World
 from bot.core.units import SECOND
 from bot.run.lockstep import LockstepStuck
 from bot.simulate.checks import TERM_ENDS
@@ -15,6 +15,7 @@ from bot.simulate.loop import BoxClock, BoxLoop
 from bot.simulate.network import Incarnation, running
 from bot.simulate.troubles import Kind, Trouble
 from bot.storage.lease import LeaseUnreachable
+from tests.planted_bugs import SHORT
 
 
 def test_a_day_on_lean_http_is_the_day_on_the_whole_libraries():
@@ -140,13 +141,13 @@ def test_the_simulated_lease_is_written_only_by_who_saw_the_last_write():
         store.read()
 
 
-MIDDAY = FOCUS.open_at + 600 * SECOND
+MIDDAY = SHORT.open_at + 120 * SECOND
 
 
 @pytest.mark.parametrize(
     ("kind", "seconds", "amount", "mark"),
     [
-        (Kind.SIGTERM, 10.0, 0, "ended in mid-day with 0"),
+        (Kind.SIGTERM, 10.0, 0, "ended in mid-day"),
         (Kind.BOOT_DEATHS, 0.0, 3, "event FeedUp"),
         (Kind.PAUSE, 50.0, 0, "feed lost by stall"),
         (Kind.SECOND_BOT, 200.0, 1, "second bot ENTRY"),
@@ -157,10 +158,10 @@ MIDDAY = FOCUS.open_at + 600 * SECOND
     ],
 )
 def test_what_befalls_the_process_and_its_machine_is_lived_through(kind, seconds, amount, mark):
-    day = World(3, troubles=[Trouble(MIDDAY, kind, seconds, amount)]).run()
+    day = World(3, SHORT, troubles=[Trouble(MIDDAY, kind, seconds, amount)]).run()
     assert day.troubles[kind] == 1
     assert not day.breaches
-    assert day.marks[mark], sorted(day.marks)
+    assert any(name.startswith(mark) for name in day.marks), sorted(day.marks)
 
 
 def test_a_bot_that_does_not_end_at_sigterm_is_caught(monkeypatch):
@@ -171,7 +172,7 @@ def test_a_bot_that_does_not_end_at_sigterm_is_caught(monkeypatch):
 
     monkeypatch.setattr(run, "_until_flat", never)
     monkeypatch.setattr(run, "_until_settled", never)
-    day = World(3, troubles=[Trouble(MIDDAY, Kind.SIGTERM, 1.0, 0)], until_breach=True).run()
+    day = World(3, SHORT, troubles=[Trouble(MIDDAY, Kind.SIGTERM, 1.0, 0)], until_breach=True).run()
     assert any(breach.rule == "4 stop" for breach in day.breaches)
     assert day.breaches[0].at <= MIDDAY + TERM_ENDS + 2 * SECOND
 
@@ -181,5 +182,5 @@ def test_an_entry_without_the_lease_is_caught(monkeypatch):
 
     monkeypatch.setattr(OperatorWords, "leased", lambda *_: True)
     troubles = [Trouble(MIDDAY, Kind.SECOND_BOT, 200.0, 1)]
-    day = World(3, troubles=troubles, until_breach=True).run()
+    day = World(3, SHORT, troubles=troubles, until_breach=True).run()
     assert any(breach.rule == "11 one writer" for breach in day.breaches)
