@@ -66,8 +66,8 @@ def _frames(count: int) -> list[bytes]:
     return made
 
 
-async def play(count: int) -> None:
-    """Serve until the reader of our port goes away."""
+async def play(count: int, *, flat_out: bool = False) -> None:
+    """Serve until the reader of our port goes away. `flat_out`: as fast as it reads."""
     ready, over = _frames(count), asyncio.Event()
     pause = 1 / (count * TICKS_A_SECOND)
 
@@ -75,6 +75,9 @@ async def play(count: int) -> None:
         await socket.recv()  # the subscription
         began, sent = time.perf_counter(), 0
         try:
+            while flat_out:
+                await socket.send(ready[sent % len(ready)])
+                sent += 1
             while True:
                 due = int((time.perf_counter() - began) / pause)
                 for number in range(sent, due):
@@ -147,8 +150,8 @@ def _observer_broke(_: object, error: Exception) -> None:
     raise error
 
 
-def measure(count: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.instruments", "--play", str(count)]
+def measure(count: int, *more: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.instruments", "--play", str(count), *more]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as broker:
         assert broker.stdout is not None
         try:
@@ -160,9 +163,10 @@ def measure(count: int) -> dict[str, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--play", type=int, metavar="N", help="be the broker of N instruments")
+    parser.add_argument("--flat-out", action="store_true", help="…as fast as they are read")
     chosen = parser.parse_args()
     if chosen.play:
-        asyncio.run(play(chosen.play))
+        asyncio.run(play(chosen.play, flat_out=chosen.flat_out))
         return 0
     found = {}
     for count in COUNTS:

@@ -35,7 +35,7 @@ from nautilus_trader.model.objects import Money, Price, Quantity
 from nautilus_trader.trading.strategy import Strategy
 
 NSE = Venue("NSE")
-LOT, TICK, STOP, WARM_UP = 65, 0.05, 50.0, 100
+TICK, STOP, WARM_UP = 0.05, 50.0, 100
 SECOND = 1_000_000_000
 SETTLED = 200  # ticks
 LATENCY_NS = 40_000_000  # the mean of an order call over the twin's wire
@@ -54,7 +54,7 @@ class Rule(Strategy):
     rising above it.
     """
 
-    def __init__(self, option: OptionContract) -> None:
+    def __init__(self, option: OptionContract, lot: int) -> None:
         super().__init__(StrategyConfig(oms_type="NETTING"))
         self.option, self.ticks, self.trips = option, 0, 0
         self.estimate = self.velocity = 0.0
@@ -65,7 +65,7 @@ class Rule(Strategy):
         self.moving: Any = None  # the entry or the exit under way
         self.resting: Any = None
         self.asked_at = 0
-        self.units = LOT
+        self.lot = self.units = lot
 
     def on_start(self) -> None:
         self.subscribe_quote_ticks(self.option.id)
@@ -117,7 +117,7 @@ class Rule(Strategy):
     def send(self, side: OrderSide, price: float, at: int) -> None:
         self.asked_at = at
         if side == OrderSide.BUY:
-            self.units = LOT
+            self.units = self.lot
         self.moving = self.order_factory.limit(
             self.option.id,
             side,
@@ -192,7 +192,7 @@ def main() -> int:
     )  # fmt: skip
     engine.add_instrument(option)
     engine.add_data(data_of(option, rows))
-    rule = Rule(option)
+    rule = Rule(option, int(sys.argv[2]))
     engine.add_strategy(rule)
     began, began_cpu = time.perf_counter(), time.process_time()
     engine.run()

@@ -13,6 +13,7 @@ import platform
 import re
 import subprocess
 import sys
+from asyncio.selector_events import _SelectorSocketTransport  # type: ignore[attr-defined]
 from collections.abc import Sequence
 from contextvars import ContextVar
 from datetime import date
@@ -32,7 +33,7 @@ from bot.run.ports import Record, Turn
 from bot.storage.journal import SqliteJournal
 from bot.storage.model import load_model
 from bot.telemetry.logs import Logs
-from bot.upstox import line, rest
+from bot.upstox import rest
 from bot.upstox.auth import Token
 from bot.upstox.rest import Hosts, UpstoxRest
 from bot.upstox.throttle import Limit
@@ -53,6 +54,7 @@ class Watch:
     def __init__(self) -> None:
         self.frame_ns = 0
         self.decided: dict[str, int] = {}  # tag → when the frame behind its last decision came
+        self.wrote_ns: dict[str, int] = {}  # tag → when bytes of its call last went to the socket
         self.latencies: list[int] = []
         self.commits: list[int] = []
 
@@ -64,24 +66,24 @@ class Watch:
                 else:
                     self.decided.pop(command.tag, None)
 
-    def left(self, tag: str) -> None:
+    def answered(self, tag: str) -> None:
         if (came := self.decided.pop(tag, 0)) != 0:
-            self.latencies.append(perf_counter_ns() - came)
+            self.latencies.append(self.wrote_ns.pop(tag) - came)
 
 
 def listen_in(watch: Watch) -> None:
     """Stopwatches around the bot's own code; nothing of it is replaced."""
-    decode, hear, commit = MarketDecoder.decode, line._Trip.hear, SqliteJournal.commit
+    decode, commit, write = MarketDecoder.decode, SqliteJournal.commit, _SelectorSocketTransport.write
     place, modify = UpstoxRest.place, UpstoxRest.modify
 
     def decoding(self: MarketDecoder, frame: bytes, at: int, mono: int) -> Any:
         watch.frame_ns = perf_counter_ns()
         return decode(self, frame, at, mono)
 
-    async def hearing(self: Any, event: str, info: object) -> None:
-        await hear(self, event, info)
-        if event.endswith("send_request_body.complete") and (tag := _tag.get()):
-            watch.left(tag)
+    def writing(self: Any, data: Any) -> None:
+        write(self, data)
+        if tag := _tag.get():
+            watch.wrote_ns[tag] = perf_counter_ns()
 
     def committing(self: SqliteJournal, records: Sequence[Record]) -> None:
         began = perf_counter_ns()
@@ -90,14 +92,18 @@ def listen_in(watch: Watch) -> None:
 
     async def placing(self: UpstoxRest, command: PlaceOrder) -> Any:
         _tag.set(command.tag)
-        return await place(self, command)
+        result = await place(self, command)
+        watch.answered(command.tag)
+        return result
 
     async def modifying(self: UpstoxRest, command: ModifyOrder) -> Any:
         _tag.set(command.tag)
-        return await modify(self, command)
+        result = await modify(self, command)
+        watch.answered(command.tag)
+        return result
 
     patches: list[tuple[Any, str, Any]] = [
-        (MarketDecoder, "decode", decoding), (line._Trip, "hear", hearing), (SqliteJournal, "commit", committing),
+        (MarketDecoder, "decode", decoding), (_SelectorSocketTransport, "write", writing), (SqliteJournal, "commit", committing),
         (UpstoxRest, "place", placing), (UpstoxRest, "modify", modifying), (rest, "ORDER_LIMITS", (Limit(1, 1_000_000),)),
     ]  # fmt: skip
     for owner, name, value in patches:

@@ -18,18 +18,17 @@ from bot.core.session import Session
 from bot.core.units import ist
 from bot.research.direct_day import DirectDay
 
-CONTRACT = Contract("NSE_FO|45450", 65, 65, 5, 1755, "NSE")
-
 
 def main() -> int:
-    rows = np.load(Path(sys.argv[1])).tolist()
+    rows, lot = np.load(Path(sys.argv[1])).tolist(), int(sys.argv[2])
+    contract = Contract("NSE_FO|45450", lot, lot, 5, 20 * lot, "NSE")
     ticks = [
-        Tick(at, at, CONTRACT.key, ltp, ltq, at, bid, ask, bid_quantity, ask_quantity, 0)
+        Tick(at, at, contract.key, ltp, ltq, at, bid, ask, bid_quantity, ask_quantity, 0)
         for at, ltp, ltq, bid, ask, bid_quantity, ask_quantity in rows
     ]
     day: date = ist(ticks[0].at).date()
     rules = Rules(StrategyRules(use_model=False), risk=RiskRules(guards=False))
-    run = DirectDay([CONTRACT], rules, Session.on(day), lambda _: 0.0)
+    run = DirectDay([contract], rules, Session.on(day), lambda _: 0.0)
     began, began_cpu = time.perf_counter(), time.process_time()
     run.run(ticks)
     wall, cpu = time.perf_counter() - began, time.process_time() - began_cpu
