@@ -4,7 +4,8 @@ Into a copy of the package, so that no stale binary ever hides a source of the c
 stay the reference: `make test-compiled` holds the copy to all of their tests. The image runs the copy; a
 checkout runs the sources. Needs a C compiler and Python's headers.
 
-    python infra/compile.py bot build/compiled      (make compile)
+    python infra/compile.py bot build/compiled              (make compile)
+    python infra/compile.py bot build/soak simulated        (make soak: and what its days are spent in)
 """
 
 import os
@@ -30,9 +31,31 @@ TICK_PATH = (
     "bot/telemetry/buckets.py",
     "bot/upstox/wire_market.py",
 )
+# Beside it, for long ranges of simulated days: more of the engine, the exchange, the twin's boards, a judge.
+SIMULATED = (
+    "bot/core/account.py",
+    "bot/core/execution.py",
+    "bot/core/exposure.py",
+    "bot/core/leaving.py",
+    "bot/core/reconcile.py",
+    "bot/core/risk.py",
+    "bot/sim/back_office.py",
+    "bot/sim/book.py",
+    "bot/sim/exchange.py",
+    "bot/sim/market.py",
+    "bot/sim/venue.py",
+    "bot/simulate/checks.py",
+    "bot/simulate/network.py",
+    "bot/telemetry/log_observer.py",
+    "bot/telemetry/metrics.py",
+    "bot/telemetry/recent.py",
+    "bot/twin/board.py",
+    "bot/twin/painter.py",
+    "bot/upstox/wire_orders.py",
+)
 
 
-def main(sources: Path, target: Path) -> None:
+def main(sources: Path, target: Path, *, simulated: bool) -> None:
     """Copy the package `sources` into `target` and compile the tick path there, in place."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(sources, target / "bot", ignore=shutil.ignore_patterns("__pycache__"))
@@ -41,7 +64,7 @@ def main(sources: Path, target: Path) -> None:
         name="kalman-options-bot-compiled",
         packages=[],
         ext_modules=mypycify(
-            ["--ignore-missing-imports", *TICK_PATH],
+            ["--ignore-missing-imports", *TICK_PATH, *(SIMULATED if simulated else ())],
             opt_level="3",
             debug_level="0",
         ),
@@ -51,4 +74,4 @@ def main(sources: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())
+    main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve(), simulated="simulated" in sys.argv[3:])

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
-from bot.assemble import day, world
+from bot.assemble import day, world, world_lives
 from bot.assemble.world import DAY, World
 from bot.core import account, engine, leaving, risk, strategy
 from bot.core.commands import ModifyOrder, PlaceOrder
@@ -323,7 +323,7 @@ BUGS: Final = (
     Bug("a restart doubts nothing", 2,
         _instead(account.Account, "doubt", lambda real: lambda self, mono: None), DEATHS),
     Bug("every start is the first, and its tags strangers", 2, lambda: _both(
-        _instead(world, "SimJournal", _amnesia),
+        _instead(world_lives, "SimJournal", _amnesia),
         _instead(engine.Engine, "is_own", lambda real: lambda self, tag: tag in self.account.orders)),
         DEATHS),
     # ---- broken by others

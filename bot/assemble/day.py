@@ -86,6 +86,7 @@ class Plan:
     no_entries: str = ""  # why, when the day may only be watched (and old positions sold)
     hold_on_stop: bool = False  # SIGTERM leaves a position to its stop at the exchange
     crash_loop: CrashLoop = NEVER
+    writer: str = ""  # stands in our tags, where other bots of the same account may write theirs: two letters
     jitter_seed: int | None = None  # None: the system's randomness
     on_ready: Callable[["Desk"], None] = lambda _: None
     open_journal: Callable[[Path], DayJournal] = SqliteJournal  # a simulated day has a disk of its own
@@ -154,8 +155,9 @@ class _Day:
     async def trade(self, stop: asyncio.Event) -> DayResult:
         plan, clock = self._plan, self._plan.clock
         run = len(records.boots(self._kept)) + 1
+        named = f"{run}{plan.writer}" if plan.writer else run
         classifier = TimedClassifier(plan.model.classifier)
-        engine = Engine(plan.rules, plan.session, plan.contracts, classifier.classify, run)
+        engine = Engine(plan.rules, plan.session, plan.contracts, classifier.classify, named)
         decoded = decoded_of(self._kept, engine.desks.keys(), plan.mode)
         recovered = replay(engine, decoded, clock.monotonic())
         engine.entries_stopped = engine.entries_stopped or plan.no_entries
@@ -181,7 +183,7 @@ class _Day:
             session=plan.session,
             contracts=plan.contracts,
             rules=plan.rules,
-            run=run,
+            run=named,
             model=self._model,
             no_entries=plan.no_entries,
             kept=self._kept,

@@ -43,7 +43,7 @@ class DayTape:
         session: Session,
         contracts: Sequence[Contract],
         rules: Rules,
-        run: int,
+        run: int | str,
         model: str,
         no_entries: str,
         kept: Iterable[Record],

@@ -323,6 +323,7 @@ class _Live:
             phase=timetable.say,
             beside=together(day.clock, self._beside(), sell=day.flatten_now),
             on_ready=day.control.ready if day.control is not None else lambda _: None,
+            writer=day.lease.writer if day.lease is not None else "",
             hold_on_stop=settings.process.on_stop == "hold" and not day.flatten_now,
             crash_loop=CrashLoop(settings.process.crash_loop_boots, settings.process.crash_loop_minutes * 60),
         )

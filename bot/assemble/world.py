@@ -8,7 +8,7 @@ import asyncio
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
@@ -18,7 +18,9 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
-from bot.assemble.day import DayResult, Plan, trade
+from bot.assemble.day import Plan
+from bot.assemble.world_lives import Lives
+from bot.assemble.world_machine import Machine
 from bot.core.commands import Alert, CancelOrder, ModifyOrder, PlaceOrder, RecordFill
 from bot.core.events import Heartbeat, SendOutcome, Tick
 from bot.core.rules import Contract, RiskRules, Rules
@@ -29,12 +31,13 @@ from bot.run.ports import Turn
 from bot.sim.market import SyntheticMarket
 from bot.sim.orders import OrderRow
 from bot.simulate.checks import Breach, Judge
-from bot.simulate.disk import SimDisk, SimJournal
-from bot.simulate.loop import BoxClock, BoxLoop, library_time
-from bot.simulate.network import Incarnation, running
-from bot.simulate.troubles import AWAY, Kind, Trouble, away, draw
+from bot.simulate.disk import SimDisk
+from bot.simulate.lean_http import LeanProtocol
+from bot.simulate.lease_store import SimLease
+from bot.simulate.loop import BoxClock, BoxLoop, library_doors, rare_collections
+from bot.simulate.network import running
+from bot.simulate.troubles import Kind, Trouble, away, draw
 from bot.simulate.twin_box import BoxTwin
-from bot.storage.journal import JournalFailed
 from bot.storage.model import LoadedModel, load_model
 from bot.telemetry.logs import Logs
 from bot.twin.market_source import synthetic
@@ -47,11 +50,12 @@ KEY: Final = "NSE_FO|45450"
 CANARY: Final = "canary-5c1f0e-token"  # a token found in any text is a secret told
 FOCUS: Final = Session.on(DAY, opens=time(14, 50), entry_cutoff=time(15, 25))
 FULL: Final = Session.on(DAY, entry_cutoff=time(15, 25))
+_WHOLE_HTTP_EVERY: Final = 16
 _BEFORE: Final[Nanos] = 10 * SECOND
-_BOOT_SECONDS: Final = (
-    2.0  # from the death of one process to the life of the next, beside what the trouble says
-)
-_PROCESS: Final = frozenset({Kind.KILL, Kind.KILL_AFTER, Kind.KILL_AND_LOSE_DISK})
+_ARCHIVE: Final = "archive"
+_FIRST: Final = "first"  # bots, to the lease
+_SECOND: Final = "second"
+_HOLDS: Final = 0.3  # of days: SIGTERM leaves a position to its stop
 
 
 class Day(NamedTuple):
@@ -69,43 +73,55 @@ class Day(NamedTuple):
 
 @dataclass
 class World:
-    """One seed's world. `troubles`: None draws them. `until_breach`: one is enough, the day ends there."""
+    """One seed's world. `troubles`: None draws them. `until_breach`: one is enough, the day ends there.
+    `whole_http`: on the general HTTP libraries and not the lean one; None: on every sixteenth day.
+    """
 
     seed: int
     session: Session = FOCUS
     troubles: Sequence[Trouble] | None = None
     tell: bool = False
     until_breach: bool = False
+    whole_http: bool | None = None
     _story: list[str] = field(default_factory=list)
     _counts: Counter[str] = field(default_factory=Counter)
-    _life: Incarnation | None = None
-    _crashes: int = 0
+    _turns: list[tuple[Nanos, str, int]] = field(default_factory=list)  # of the first bot, for the digest
 
     def run(self) -> Day:
         """Live it."""
         loop = BoxLoop()
         self._loop = loop
+        self._whole_http = self.seed % _WHOLE_HTTP_EVERY == 0 if self.whole_http is None else self.whole_http
         self._clock = BoxClock(loop, self.session.open_at - _BEFORE)
         self._hash = sha256()
         memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  a disk no test waits for
         with (
             TemporaryDirectory(prefix="bot-world-", dir=memory) as folder,
             asyncio.Runner(loop_factory=lambda: loop) as box,
-            library_time(loop),
+            library_doors(loop, whole_http=self._whole_http),
+            rare_collections(),
         ):
             try:
                 return box.run(self._day(Path(folder)))
             except LockstepStuck as stuck:
                 breach = Breach(self._clock.now(), "14 responsive", str(stuck))
                 return Day(
-                    self.seed, (breach,), self._counts, Counter(), self._crashes, 0, "", tuple(self._story)
+                    self.seed,
+                    (breach,),
+                    self._counts,
+                    Counter(),
+                    self._first.crashes,
+                    0,
+                    "",
+                    tuple(self._story),
                 )
 
     async def _day(self, folder: Path) -> Day:
         script = tuple(draw(self.seed, self.session) if self.troubles is None else self.troubles)
         contract = Contract(KEY, 2 * 65, 65, 5, 1755, "NSE", "NIFTY CE")
         rng = Random(f"{self.seed}/world")  # noqa: S311
-        rules = Rules(risk=RiskRules(entries_per_day=60, stops_per_day=20, cooldown_seconds=30))
+        risk = RiskRules(entries_per_day=60, stops_per_day=20, cooldown_seconds=30, funds_wanted=True)
+        rules = Rules(risk=risk)
         session, clock = self.session, self._clock
         market = SyntheticMarket(
             KEY, tick=5, lot=65, seed=self.seed, opens_at=session.open_at, closes_at=session.close_at,
@@ -119,143 +135,84 @@ class World:
             twin.exchange, contract, rules, session, away(script), twin.ours_without_tag
         )
         twin.on_words.append(self._words)
+        twin.on_away = self._away
+        twin.http_protocol = "h11" if self._whole_http else LeanProtocol
         addresses = await twin.start()
         self._text = io.StringIO()
-        self._disk = SimDisk()
-        self._plan = Plan(
-            mode="simulate", clock=clock, session=session, contracts=(contract,), rules=rules,
-            model=_model(Random(f"{self.seed}/model")), hosts=Hosts(addresses.rest, addresses.rest),  # noqa: S311
-            token=Token(CANARY), data_folder=folder / "data", archive_root=str(folder / "archive"),
-            logs=Logs(clock.now, stream=self._text, pretty=False), observers=(self,), jitter_seed=self.seed,
-            taped=False,
+        self._logs = Logs(clock.now, stream=self._text, pretty=False, direct=True)
+        self._loop.now_of_world = clock.now
+        lease = self._lease = SimLease()
+        judge.writer = lambda: lease.holder
+        self._folder = folder
+        self._addresses, self._contract, self._rules = addresses.rest, contract, rules
+        self._first = self._bot(_FIRST, self.hear)
+        self._machine = Machine(
+            loop=self._loop, clock=clock, session=session, judge=judge, lease=lease,
+            archive=folder / _ARCHIVE, first=self._first,
+            make_second=lambda: self._bot(_SECOND, self._hear_second),
         )  # fmt: skip
-        beside = [
-            asyncio.create_task(twin.run()),
-            asyncio.create_task(self._befall(script)),
-            asyncio.create_task(self._watch()),
-        ]
+        beside = [*map(asyncio.create_task, (twin.run(), self._befall(script), self._watch()))]
         try:
-            result = await self._live()
+            result = await self._first.live()
+            if self._counts[Kind.ARCHIVE_DOWN] and result is not None:
+                (folder / _ARCHIVE).unlink()
+                result = result._replace(stored=(await self._first.once()).stored)
         finally:
-            for task in beside:
+            for task in (*beside, *self._machine.errands):
                 task.cancel()
             await twin.stop()
-        judge.close(clock.now(), result.exit_code if result else None, _booked(folder / "data"))
-        self._plan.logs.close()
+        if result is not None:
+            stored = [path for path in (folder / _ARCHIVE).rglob("*") if path.is_file()]
+            judge.archived(clock.now(), _contents(result.files), _contents(stored))
+        judge.close(clock.now(), result.exit_code if result else None, _booked(folder / _FIRST))
+        self._logs.close()
         self._secrets(folder)
+        self._hash.update(repr(self._turns).encode())
         self._hash.update(repr(sorted(judge.marks.items())).encode())
         return Day(
-            self.seed, tuple(judge.breaches), self._counts, judge.marks, self._crashes,
+            self.seed, tuple(judge.breaches), self._counts, judge.marks, self._first.crashes,
             len(twin.exchange.trades()), self._hash.hexdigest(), tuple(self._story),
         )  # fmt: skip
 
-    # ---- the process, again and again --------------------------------------------------------------------
+    def _bot(self, name: str, hear: Callable[[Turn], None]) -> Lives:
+        """A bot with a clock, a disk and a folder of its own, and who starts it again."""
+        clock = BoxClock(self._loop, self.session.open_at - _BEFORE)
+        model = _model(Random(f"{self.seed}/model/{name}"))  # noqa: S311
+        plan = Plan(
+            mode="simulate", clock=clock, session=self.session, contracts=(self._contract,),
+            rules=self._rules, model=model, hosts=Hosts(self._addresses, self._addresses),
+            token=Token(CANARY), data_folder=self._folder / name, archive_root=str(self._folder / _ARCHIVE),
+            logs=self._logs, observers=(_Ear(hear),), jitter_seed=self.seed, taped=False,
+            hold_on_stop=Random(f"{self.seed}/hold").random() < _HOLDS,  # noqa: S311
+        )  # fmt: skip
+        return Lives(
+            name, plan, clock, SimDisk(), self._lease, self._judge, self._loop,
+            self._tell, self._seen_enough, Random(f"{self.seed}/lives/{name}"),  # noqa: S311
+        )  # fmt: skip
 
-    async def _live(self) -> DayResult | None:
-        """What a supervisor does: start it again whenever it ends before its time."""
-        for number in range(1, 1000):
-            life = self._life = Incarnation(number)
-            died = asyncio.Event()
-            life.on_death = died.set
-            self._down_seconds = _BOOT_SECONDS
-            running.set(life)
-            journal = SimJournal(self._disk, life, self._plan.data_folder / f"journal-{DAY}.sqlite")
-            task = asyncio.create_task(trade(_with(self._plan, journal), asyncio.Event()))
-            death = asyncio.create_task(died.wait())
-            running.set(None)
-            await asyncio.wait({task, death}, return_when=asyncio.FIRST_COMPLETED)
-            death.cancel()
-            if life.alive:
-                if (error := task.exception()) is None:
-                    return task.result()
-                self._ended(error)
-                life.kill()
-            if self.until_breach and self._judge.breaches:
-                self._loop.network.cut(life)
-                task.cancel()
-                await asyncio.wait({task}, timeout=1.0)
-                return None
-            self._tell(f"the process is dead; the next in {self._down_seconds} s")
-            self._crashes += 1
-            self._loop.network.cut(life)
-            task.cancel()
-            await asyncio.wait({task}, timeout=1.0)
-            await asyncio.sleep(self._down_seconds)
-        return None
-
-    def _ended(self, error: BaseException) -> None:
-        """A process must not end by itself, but for one: without a disk that takes its start, whose number is
-        in every tag, it rightly refuses; its supervisor tries again.
-        """
-        now = self._clock.now()
-        if isinstance(error, JournalFailed) and self._disk.full():
-            self._judge.marks["start refused: no disk"] += 1
-            self._judge.excuse(now, now + round((_BOOT_SECONDS + AWAY[Kind.KILL]) * SECOND))
-        else:
-            self._judge.breaches.append(Breach(now, "13 no crash", repr(error)))
+    def _seen_enough(self) -> bool:
+        return self.until_breach and bool(self._judge.breaches)
 
     # ---- troubles ----------------------------------------------------------------------------------------
 
     async def _befall(self, script: Sequence[Trouble]) -> None:
         for trouble in script:
             await self._clock.sleep_until(trouble.at)
-            happened = True
-            if trouble.kind in _PROCESS:
-                happened = self._doom(trouble)
-            elif trouble.kind.startswith("net_"):
-                self._net(trouble)
-            elif trouble.kind.startswith("disk_"):
-                self._trouble_disk(trouble)
-            else:
+            happened = self._machine.befall(trouble)
+            if happened is None:
                 happened = await self._twin.befall(trouble)
             if happened:
                 self._counts[trouble.kind] += 1
                 self._tell(f"TROUBLE {trouble.kind} {trouble.seconds} s, {trouble.amount}")
 
-    def _doom(self, trouble: Trouble) -> bool:
-        life = self._life
-        if life is None or not life.alive:
-            return False
-        life.doom(trouble.amount, after=trouble.kind is Kind.KILL_AFTER)
-        self._down_seconds = _BOOT_SECONDS + trouble.seconds
-        if trouble.kind is Kind.KILL_AND_LOSE_DISK:
-            told = life.on_death
-
-            def lose_all() -> None:
-                self._disk.lose()
-                told()
-
-            life.on_death = lose_all
-        return True
-
-    def _net(self, trouble: Trouble) -> None:
-        network, until = self._loop.network, self._loop.time() + trouble.seconds
-        match trouble.kind:
-            case Kind.NET_RESET:
-                network.reset_all()
-            case Kind.NET_REFUSED:
-                network.refusing_until = until
-                network.reset_all()
-            case Kind.NET_SWALLOWED:
-                network.swallowing_until = until
-            case Kind.NET_LAG:
-                network.lag_seconds, network.lagging_until = trouble.amount / 1000, until
-
-    def _trouble_disk(self, trouble: Trouble) -> None:
-        loop, until = self._loop, self._loop.time() + trouble.seconds
-        if trouble.kind is Kind.DISK_FULL:
-            self._disk.full = lambda: loop.time() < until
-        else:
-            loop.work_seconds = lambda: trouble.amount / 1000 if loop.time() < until else 0.0
-
     # ---- who listens -------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
         while True:
-            await self._clock.sleep_until(self._clock.now() + SECOND // 2)
+            await self._clock.sleep_until(self._clock.now() + SECOND)
             self._judge.look(self._clock.now())
-            if self.until_breach and self._judge.breaches and self._life is not None:
-                self._life.kill()
+            if self._seen_enough() and self._first.life is not None:
+                self._first.life.kill()
 
     def _words(self, rows: list[OrderRow]) -> None:
         now = self._clock.now()
@@ -266,14 +223,19 @@ class World:
             self._tell(f"  exchange {line} {row.status_message}")
         self._judge.words(now, rows)
 
+    def _away(self, seconds: float) -> None:
+        now = self._clock.now()
+        self._judge.excuse(now, now + round(seconds * SECOND))
+
     def hear(self, turn: Turn) -> None:
         """The bot's observer."""
         life = running.get()
         if life is not None and not life.alive:
             return
-        self._judge.turn(turn)
+        now = self._clock.now()
+        self._judge.turn(turn, now, _FIRST)
         event = turn.event
-        self._hash.update(f"{event.at} {type(event).__name__} {len(turn.commands)}\n".encode())
+        self._turns.append((now, type(event).__name__, len(turn.commands)))
         if not self.tell:
             return
         if not isinstance(event, Tick | Heartbeat) and "Seen" not in type(event).__name__:
@@ -282,6 +244,15 @@ class World:
         for command in turn.commands:
             if isinstance(command, PlaceOrder | ModifyOrder | CancelOrder | RecordFill | Alert):
                 self._tell(f"  bot {command}")
+
+    def _hear_second(self, turn: Turn) -> None:
+        """The other bot's observer."""
+        life = running.get()
+        if life is not None and life.alive:
+            self._judge.turn_of_second(turn, self._clock.now(), _SECOND)
+            for command in turn.commands if self.tell else ():
+                if isinstance(command, PlaceOrder | ModifyOrder | CancelOrder | RecordFill | Alert):
+                    self._tell(f"  second bot {command}")
 
     def _tell(self, words: str) -> None:
         if self.tell:
@@ -294,9 +265,10 @@ class World:
             self._judge.breaches.append(Breach(self._clock.now(), "13 no secret", "the token was written"))
 
 
-def _with(plan: Plan, journal: SimJournal) -> Plan:
-    fields = {name: getattr(plan, name) for name in plan.__dataclass_fields__}
-    return Plan(**{**fields, "open_journal": lambda _: journal})
+class _Ear(NamedTuple):
+    """An observer that is a function."""
+
+    hear: Callable[[Turn], None]
 
 
 _LOADED: dict[str, LoadedModel] = {}
@@ -310,6 +282,10 @@ def _model(rng: Random) -> LoadedModel:
         _LOADED["model"] = load_model(MODEL, rel_diff=RelDiff.PRICE_MINUS_ESTIMATE)
     loaded = _LOADED["model"]
     return LoadedModel(lambda _: 0.9 if rng.random() < 2 / 3 else 0.1, loaded.passport, loaded.runtime)
+
+
+def _contents(files: Iterable[Path]) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in files}
 
 
 def _booked(folder: Path) -> Counter[str]:

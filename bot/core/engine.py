@@ -53,10 +53,17 @@ _PRICES = (Tick, Quote, FrameSeen)
 
 
 class Engine(OperatorWords):
-    """State of one trading day. `run` numbers the day's incarnations: tags are never used twice."""
+    """State of one trading day. `run` names the day's incarnations, on whatever machine: tags are never used
+    twice.
+    """
 
     def __init__(
-        self, rules: Rules, session: Session, contracts: Iterable[Contract], classifier: Classifier, run: int
+        self,
+        rules: Rules,
+        session: Session,
+        contracts: Iterable[Contract],
+        classifier: Classifier,
+        run: int | str,
     ) -> None:
         desks: dict[InstrumentKey, Desk] = {
             contract.key: Desk(

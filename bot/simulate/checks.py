@@ -5,15 +5,25 @@ the time and the words; it never stops the day.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Final, NamedTuple
 
 from bot.core.commands import Alert, CancelOrder, ModifyOrder, PlaceOrder
-from bot.core.events import BrokerSnapshot, FeedDown, FrameSeen, OrderReport, Quote, SendOutcome, Side, Tick
+from bot.core.events import (
+    BrokerSnapshot,
+    Event,
+    FeedDown,
+    FrameSeen,
+    OrderReport,
+    Quote,
+    SendOutcome,
+    Side,
+    Tick,
+)
 from bot.core.rules import Contract, Rules
 from bot.core.session import Phase, Session
-from bot.core.units import SECOND, Nanos, ist
+from bot.core.units import MILLISECOND, SECOND, Nanos, ist
 from bot.run.ports import Turn
 from bot.sim.exchange import SimExchange
 from bot.sim.orders import OrderRow
@@ -27,6 +37,8 @@ EXIT_GIVEN_UP: Final[Nanos] = 8 * SECOND
 GIVEN_UP: Final[Nanos] = 90 * SECOND  # an order the book still does not know may be taken for lost
 LAST_START: Final[Nanos] = 15 * SECOND  # the stretch must begin so long before 15:30:00
 RETURNED: Final[Nanos] = 10 * SECOND
+TERM_ENDS: Final[Nanos] = 45 * SECOND  # from SIGTERM to the end of the process, while the broker answers
+SKEW_TAKEN: Final[Nanos] = 5_500 * MILLISECOND  # a clock wrong by less may make entries by its own hours
 PROTECTED: Final[Nanos] = 5 * SECOND  # 3, and the next heartbeat that says so
 PROTECTED_AT_LAST: Final[Nanos] = 20 * SECOND  # paged or not, when nothing hinders
 _TAG: Final = "k"
@@ -73,6 +85,8 @@ class Judge:
         self._entry_tags: set[str] = set()
         self._asked_at: dict[str, Nanos] = {}
         self._unknown: set[str] = set()  # tags whose call ended in doubt, not heard of since
+        self.told_to_stop = False  # by SIGTERM
+        self.writer: Callable[[], str] = lambda: ""  # who holds the lease, by the store's own book
         self._paged = False  # that what we hold is not protected
         self.not_flat_at: Nanos = 0  # the last time something of ours was open after 15:30:00
 
@@ -128,18 +142,20 @@ class Judge:
 
     def look(self, now: Nanos) -> None:
         """After an event, and once in a while without one."""
-        own, account = self.own, self.account
-        limit = self._contract.quantity
-        selling = self._selling()
+        own = self.own
+        self._lasting(now, "4 stop", self.told_to_stop, TERM_ENDS, lambda: "SIGTERM was not obeyed")
+        if not (own or self._live or self._since):
+            return  # nothing owned, nothing offered, nothing wrong: nearly always
+        account, selling, limit = self.account, self._selling(), self._contract.quantity
         if own > limit:
             self._breach(now, "3 bounded exposure", f"own position {own} > {limit}")
-        self._lasting(now, "3 bounded exposure", own < 0, SHORT_COVERED, f"short by {-own}")
+        self._lasting(now, "3 short", own < 0, SHORT_COVERED, lambda: f"short by {-own}")
         surplus = selling > max(account, 0)
-        self._lasting(now, "3 bounded exposure", surplus, REPAIRED, f"live SELLs {selling} > long {account}")
+        self._lasting(now, "3 surplus", surplus, REPAIRED, lambda: f"live SELLs {selling} > long {account}")
         bare = selling < min(own, account)
         self._paged = self._paged and bare
         patience = PROTECTED_AT_LAST if self._paged else PROTECTED
-        self._lasting(now, "8 protected", bare, patience, f"unprotected: {own} held, {selling} in SELLs")
+        self._lasting(now, "8 protected", bare, patience, lambda: f"{own} held, {selling} in SELLs")
         if now >= self._flat_by and not self.flat:
             self.not_flat_at = now
 
@@ -152,27 +168,38 @@ class Judge:
         """Another span in which nothing can be demanded: a process that rightly refuses to start."""
         self._away[:] = joined([*self._away, (since, until)])
 
-    def _lasting(self, now: Nanos, rule: str, wrong: bool, allowed: Nanos, words: str) -> None:
+    def _lasting(self, now: Nanos, rule: str, wrong: bool, allowed: Nanos, words: Callable[[], str]) -> None:
         """Wrong for longer than allowed, not counting the time in which the broker did not answer."""
-        key = f"{rule} {words.split(maxsplit=1)[0]}"
         if not wrong:
-            self._since.pop(key, None)
+            if self._since:
+                self._since.pop(rule, None)
             return
-        since = self._since.setdefault(key, now)
+        since = self._since.setdefault(rule, now)
         if longest_well(self._away, since, now) > allowed:
-            self._breach(now, rule, f"{words} since {ist(since):%H:%M:%S.%f}")
-            self._since[key] = now + 3600 * SECOND  # once is enough
+            self._breach(now, rule, f"{words()} since {ist(since):%H:%M:%S.%f}")
+            self._since[rule] = now + 3600 * SECOND  # once is enough
 
     # ---- the bot decides -----------------------------------------------------------------------------------
 
-    def turn(self, turn: Turn) -> None:
-        event, now = turn.event, turn.event.at
+    def turn_of_second(self, turn: Turn, now: Nanos, name: str) -> None:
+        """Of another bot on the same account: what it believes is not followed, only what it does."""
+        for command in turn.commands:
+            if isinstance(command, PlaceOrder):
+                self.marks[f"second bot {command.reason}"] += 1
+                self._gate(command, now)
+                self._asked_at[command.tag] = now
+                if command.reason == "ENTRY":
+                    self._entry(command, now, turn.event.at, name)
+
+    def turn(self, turn: Turn, now: Nanos, name: str) -> None:
+        """`now`: the true time; the event's own is by the bot's clock. `name`: to the lease."""
+        event = turn.event
         if isinstance(event, Tick | Quote | FrameSeen):
             self._heard = max(self._heard, event.mono)
         self._mark(turn)
         for command in turn.commands:
             if isinstance(command, PlaceOrder):
-                self._asked(command, now, event.mono)
+                self._asked(command, now, event, name)
             elif isinstance(command, ModifyOrder) and not 0 < command.quantity <= self._contract.quantity:
                 self._breach(now, "12 config gate", f"{command}")
         if isinstance(event, SendOutcome) and event.act == "PLACE":
@@ -182,7 +209,7 @@ class Judge:
         elif isinstance(event, BrokerSnapshot):
             self._unknown.difference_update(row.tag for row in event.orders)
 
-    def _asked(self, order: PlaceOrder, now: Nanos, mono: Nanos) -> None:
+    def _gate(self, order: PlaceOrder, now: Nanos) -> None:
         contract = self._contract
         if (
             order.instrument != contract.key
@@ -195,20 +222,36 @@ class Judge:
             self._breach(now, "12 config gate", f"price {order.price}")
         if order.reason == "ENTRY" and order.side is Side.SELL:
             self._breach(now, "12 config gate", f"an entry that sells: {order}")
-        self._asked_at[order.tag] = now
-        if order.side is Side.SELL or order.reason != "ENTRY":
-            return
+
+    def _entry(self, order: PlaceOrder, now: Nanos, at: Nanos, name: str) -> None:
+        """What holds for an entry of any bot."""
         self._entry_tags.add(order.tag)
-        if self._session.phase_at(now) is not Phase.OPEN:
-            self._breach(now, "6 hours", f"entry in {self._session.phase_at(now)}")
-        if mono - self._heard > FRESH:
-            self._breach(now, "7 fresh", f"entry {(mono - self._heard) / SECOND:.3f} s after the last frame")
-        self._unknown = {tag for tag in self._unknown if now - self._asked_at[tag] < self._given_up(tag)}
-        if self._unknown:
-            self._breach(now, "2 no blind resend", f"entry while {sorted(self._unknown)} unknown")
+        hours = self._session.phase_at(now)
+        if hours is not Phase.OPEN and abs(at - now) < SKEW_TAKEN:
+            hours = self._session.phase_at(at)
+        if hours is not Phase.OPEN:
+            self._breach(now, "6 hours", f"entry in {hours}")
+        if abs(at - now) > SKEW_TAKEN:
+            self._breach(now, "6 hours", f"entry by a clock that is wrong by {(at - now) / SECOND:.3f} s")
+        if self.writer() != name:
+            self._breach(now, "11 one writer", f"an entry of {name}, and the lease is with {self.writer()}")
         decision = order.decision
         if not all(isfinite(x) for x in (decision.estimate, decision.velocity, decision.probability)):
             self._breach(now, "9 clean signal", f"{decision}")
+
+    def _asked(self, order: PlaceOrder, now: Nanos, event: Event, name: str) -> None:
+        self._gate(order, now)
+        self._unknown = {tag for tag in self._unknown if now - self._asked_at[tag] < self._given_up(tag)}
+        self._asked_at[order.tag] = now
+        if order.side is Side.SELL or order.reason != "ENTRY":
+            return
+        self._entry(order, now, event.at, name)
+        if event.mono - self._heard > FRESH:
+            self._breach(
+                now, "7 fresh", f"entry {(event.mono - self._heard) / SECOND:.3f} s after the last frame"
+            )
+        if self._unknown:
+            self._breach(now, "2 no blind resend", f"entry while {sorted(self._unknown)} unknown")
 
     def _given_up(self, tag: str) -> Nanos:
         return GIVEN_UP if tag in self._entry_tags else EXIT_GIVEN_UP
@@ -237,6 +280,21 @@ class Judge:
     @property
     def _flat_by(self) -> Nanos:
         return self._session.flatten_at + 60 * SECOND
+
+    def volume_lost(self) -> None:
+        """What the bot did not know for certain it can't know any more: only the broker's book is left."""
+        self._unknown.clear()
+
+    def must_be_flat(self, now: Nanos, words: str) -> None:
+        """A process said that nothing is ours any more."""
+        if not self.flat:
+            self._breach(now, "4 flat", f"{words} and holds {self.own}")
+
+    def archived(self, now: Nanos, files: dict[str, bytes], stored: dict[str, bytes]) -> None:
+        """What lies in the archive in the end: each of the day's files, once, and nothing else."""
+        if files != stored:
+            names = f"made {sorted(files)}, stored {sorted(stored)}"
+            self._breach(now, "15 paper trail", f"the archive is not the day's files: {names}")
 
     def close(self, now: Nanos, exit_code: int | None, booked: Counter[str]) -> None:
         """`booked`: units and paise by order id, as the CSV has them. Judge the whole day."""

@@ -33,7 +33,9 @@ class SimJournal:
         self._disk, self._incarnation, self.path = disk, incarnation, path
 
     def commit(self, records: Sequence[Record]) -> None:
-        """All or nothing. Raises JournalFailed when the disk is full."""
+        """All or nothing. Raises JournalFailed when the disk is full or broken."""
+        if self._incarnation.disk_broken:
+            raise JournalFailed(self.path, f"the journal could not be written ({errno.EIO})", usable=False)
         if self._disk.full():
             raise JournalFailed(self.path, f"the journal could not be written ({errno.ENOSPC})", usable=True)
         self._incarnation.effect(lambda: self._keep(list(records)))

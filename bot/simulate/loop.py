@@ -4,17 +4,22 @@ It stands in for asyncio's own doors to the outside; the libraries above notice 
 """
 
 import asyncio
+import gc
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import Context
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 from httpcore._async import http11
 
-from bot.core.units import Nanos
-from bot.run.lockstep import LockstepClock, LockstepLoop, LockstepStuck
-from bot.simulate.network import Network, SocketFacts, running
+from bot.core.units import SECOND, Nanos
+from bot.run.lockstep import LockstepClock
+from bot.simulate.lean_http import LeanTransport
+from bot.simulate.network import Incarnation, Network, SocketFacts, running
+from bot.simulate.steps import SteppedLoop
 
 
 class _Listener:
@@ -40,30 +45,30 @@ class _Listener:
         return self._network.loop
 
 
-class _Deaf:
-    """Nothing outside ever speaks to the box, so nobody asks the kernel whether it did."""
-
-    def __init__(self, real: Any) -> None:
-        self._real = real
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        if timeout is None:
-            raise LockstepStuck("everybody waits, and nobody for a time")
-        return []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-
-class BoxLoop(LockstepLoop):
+class BoxLoop(SteppedLoop):
     """Virtual time, a virtual network, "threads" that work at once: nothing depends on the machine."""
 
     def __init__(self) -> None:
         super().__init__()
-        selector: Any = self._selector  # type: ignore[attr-defined]
-        selector._real = _Deaf(selector._real)  # noqa: SLF001
         self.network = Network(self)
         self.work_seconds: Callable[[], float] = lambda: 0.0  # how long the disk takes
+        self.stands_still = _frozen
+        self._frozen = 0
+        self.now_of_world: Callable[[], Nanos] = lambda: 0  # the true time
+
+    def freeze(self, life: Incarnation, seconds: float) -> None:
+        """SIGSTOP: nothing of this process runs for so long, and what arrives waits; time goes on."""
+        life.frozen = True
+        self._frozen += 1
+        self.held = [] if self.held is None else self.held
+
+        def thaw() -> None:
+            life.frozen = False
+            self._frozen -= 1
+            self.release(more=self._frozen > 0)
+            self.network.thaw(life)
+
+        self.call_later(seconds, thaw)
 
     async def create_connection(
         self, protocol_factory: Any, host: str | None = None, port: int | None = None, **_: Any
@@ -114,15 +119,43 @@ class BoxLoop(LockstepLoop):
         self.network.close()
 
 
+def _wake(woken: "asyncio.Future[None]") -> None:
+    if not woken.done():
+        woken.set_result(None)
+
+
+def _frozen(context: Context) -> bool:
+    life = context.get(running)
+    return life is not None and life.frozen
+
+
 @contextmanager
-def library_time(loop: BoxLoop) -> Iterator[None]:
-    """For httpcore, which asks the machine and not the loop how long a connection has been idle."""
+def library_doors(loop: BoxLoop, *, whole_http: bool) -> Iterator[None]:
+    """What libraries would ask the machine: httpcore the time, httpx for connections (lean_http.py, unless
+    `whole_http`).
+    """
     module: Any = http11
     asked, module.time = module.time, SimpleNamespace(monotonic=loop.time)
+    library: Any = httpx
+    real, library.AsyncHTTPTransport = (
+        library.AsyncHTTPTransport,
+        (library.AsyncHTTPTransport if whole_http else LeanTransport),
+    )
     try:
         yield
     finally:
-        module.time = asked
+        module.time, library.AsyncHTTPTransport = asked, real
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """A day makes no cycles worth looking for this often: a sixth of its time went into looking."""
+    usual = gc.get_threshold()
+    gc.set_threshold(50_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 class BoxClock(LockstepClock):
@@ -134,12 +167,24 @@ class BoxClock(LockstepClock):
     def __init__(self, loop: BoxLoop, starts_at: Nanos) -> None:
         super().__init__(loop, starts_at)
         self.skew: Nanos = 0
+        self._seconds, self._instant = 0.0, starts_at
 
     def now(self) -> Nanos:
-        return super().now() + self.skew
+        """Asked many times an instant: reckoned once."""
+        if self._lockstep.seconds != self._seconds:
+            self._seconds, self._instant = self._lockstep.seconds, super().now()
+        return self._instant + self.skew
 
     async def sleep_until(self, at: Nanos) -> None:
-        await super().sleep_until(at - self.skew)
+        loop, due = self._loop, (at - self.skew - self._starts_at) / SECOND
+        if due <= self._lockstep.seconds:
+            return
+        woken = loop.create_future()
+        handle = loop.call_at(due, _wake, woken)
+        try:
+            await woken
+        finally:
+            handle.cancel()
 
     def departed(self) -> None: ...
 

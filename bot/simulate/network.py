@@ -24,6 +24,8 @@ class Incarnation:
 
     def __init__(self, number: int) -> None:
         self.number, self.alive, self.effects = number, True, 0
+        self.frozen = False  # it lives, and nothing of it runs
+        self.disk_broken = False  # it can write no journal any more
         self._dies_at, self._dies_after = 0, False
         self.on_death: Callable[[], None] = lambda: None
 
@@ -103,6 +105,12 @@ class Network:
         for end in self.ends:
             if end.owner is incarnation and not end.over:
                 end.abort()
+
+    def thaw(self, incarnation: Incarnation) -> None:
+        """It runs again: what arrived meanwhile is read."""
+        for end in self.ends:
+            if end.owner is incarnation:
+                end.resume_reading()
 
     async def connect(self, port: int, factory: Callable[[], asyncio.Protocol]) -> "tuple[End, Any]":
         owner = running.get()
@@ -218,6 +226,8 @@ class End(asyncio.Transport):
             self._read()
 
     def _read(self) -> None:
+        if self.owner is not None and self.owner.frozen:
+            return
         while self._unread and not self._paused and not self.over:
             data = self._unread.popleft()
             if self.owner is not None and not self.owner.alive:

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     FEED_BAD_PRICE = "feed_bad_price"  # one tick of 0, a hundredth or ten times the price
     FEED_DUPLICATE = "feed_duplicate"  # the last move again
     FEED_OLD = "feed_old"  # a move with the times of a minute ago
+    FEED_FROZEN = "feed_frozen"  # for `seconds` messages come and nothing in them moves
     # calls
     NET_RESET = "net_reset"  # every connection ends with a reset
     NET_REFUSED = "net_refused"  # nobody listens for `seconds`
@@ -59,10 +60,21 @@ class Kind(StrEnum):
     # the disk
     DISK_FULL = "disk_full"  # for `seconds`
     DISK_SLOW = "disk_slow"  # for `seconds` every write takes `amount` ms
+    DISK_EIO = "disk_eio"  # this process can write no journal any more
+    # what is stored elsewhere
+    ARCHIVE_DOWN = "archive_down"  # the day's files are not taken before another start
+    LEASE_AWAY = "lease_away"  # for `seconds` the lease can be neither read nor renewed
     # the process
     KILL = "kill"  # dies at its `amount`-th effect from now, and stays down for `seconds`
     KILL_AFTER = "kill_after"  # …right behind that effect
     KILL_AND_LOSE_DISK = "kill_and_lose_disk"
+    BOOT_DEATHS = "boot_deaths"  # dies, and so do the next `amount` starts, each at an early effect
+    SIGTERM = "sigterm"  # told to stop; the next start comes `seconds` later
+    PAUSE = "pause"  # stands still for `seconds`, the world goes on
+    CLOCK_SKEW = "clock_skew"  # for `seconds` its wall clock is `amount` ms ahead
+    # For `seconds` somebody runs another bot on the same account; `amount` 0: beside ours, 1: while ours
+    # stands still (a machine that is being moved), 2: while ours is dead.
+    SECOND_BOT = "second_bot"
 
 
 class Trouble(NamedTuple):
@@ -97,6 +109,12 @@ _SECONDS: Final[dict[Kind, tuple[float, float]]] = {
     Kind.KILL: (0.5, 40),
     Kind.KILL_AFTER: (0.5, 40),
     Kind.KILL_AND_LOSE_DISK: (0.5, 40),
+    Kind.FEED_FROZEN: (5, 120),
+    Kind.LEASE_AWAY: (2, 90),
+    Kind.SIGTERM: (0.5, 40),
+    Kind.PAUSE: (0.2, 60),
+    Kind.CLOCK_SKEW: (5, 180),
+    Kind.SECOND_BOT: (10, 240),
 }
 _AMOUNT: Final[dict[Kind, tuple[int, int]]] = {
     Kind.FEED_GARBAGE: (1, 20),
@@ -106,6 +124,9 @@ _AMOUNT: Final[dict[Kind, tuple[int, int]]] = {
     Kind.KILL: (1, 60),
     Kind.KILL_AFTER: (1, 60),
     Kind.KILL_AND_LOSE_DISK: (1, 60),
+    Kind.BOOT_DEATHS: (1, 4),
+    Kind.CLOCK_SKEW: (-30_000, 30_000),
+    Kind.SECOND_BOT: (0, 2),
 }
 # While one of these lasts, the broker can't be said to answer (invariant 4's premise), and this much after.
 AWAY: Final[dict[Kind, float]] = {
@@ -115,6 +136,7 @@ AWAY: Final[dict[Kind, float]] = {
     Kind.PLACE_REJECTED: 4, Kind.MODIFY_REJECTED: 4, Kind.CANCEL_REJECTED: 4, Kind.THIN_BOOK: 4, Kind.HALT: 4,
     Kind.MANUAL_SELL: 8, Kind.MANUAL_BUY: 8, Kind.MANUAL_CANCEL: 8, Kind.STREAM_LOSES: 8,
     Kind.STREAM_LATE: 20, Kind.DISK_SLOW: 4, Kind.KILL: 10, Kind.KILL_AFTER: 10, Kind.KILL_AND_LOSE_DISK: 12,
+    Kind.PAUSE: 10,
 }  # fmt: skip
 _ON: Final = 0.5  # of all kinds, on a day
 _PER_DAY: Final = (0.4, 6.0)  # of a kind that is on: log-uniform

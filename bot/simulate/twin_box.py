@@ -5,7 +5,7 @@ It makes things happen and counts them; which and when is the day's script. It m
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from random import Random
 from typing import Any, Final
@@ -17,9 +17,9 @@ from bot.core.events import Act
 from bot.core.units import SECOND, Nanos
 from bot.sim.market import MarketMove
 from bot.sim.orders import OrderRequest, OrderRow
-from bot.simulate.troubles import Kind, Trouble
+from bot.simulate.troubles import AWAY, Kind, Trouble
 from bot.twin.access import Stream
-from bot.twin.faults import Fault, FaultKind
+from bot.twin.faults import Fault, FaultKind, Faults
 from bot.twin.market_source import MarketEvent
 from bot.twin.server import Twin
 
@@ -44,10 +44,11 @@ _REJECTED: Final = {
 _OF_AN_ACT: Final = frozenset({Kind.REPLY_LOST, Kind.REPLY_SLOW, Kind.ACCEPTED_LATE})
 _LASTING: Final = frozenset(
     {Kind.CALLS_503, Kind.HTML, Kind.WRONG_SCHEMA, Kind.BOOK_STALE, Kind.STREAM_LOSES}
-    | {Kind.STREAM_REPEATS, Kind.STREAM_LATE}
+    | {Kind.STREAM_REPEATS, Kind.STREAM_LATE, Kind.FEED_FROZEN}
 )
 _MARKET: Final = frozenset({Kind.FEED_BAD_PRICE, Kind.FEED_DUPLICATE, Kind.FEED_OLD})
 _STALE_READS: Final = ("/v2/order/retrieve-all", "/v2/portfolio/short-term-positions")
+_EXIT: Final = "/v2/order/positions/exit"
 _LATE_SECONDS: Final = 20.0
 
 
@@ -58,13 +59,29 @@ class BoxTwin(Twin):
         super().__init__(*args, **named)
         self._rng = rng
         self._until: dict[Kind, Nanos] = {}
-        self.pending: Counter[Kind] = Counter()  # of the next move, the next order call
+        self._troubled_until: Nanos = 0
+        self.pending: Counter[Kind] = Counter()  # of the next move, the next order call; none is 0
         self._market = self._troubled(iter(self._market))
         self.ours_without_tag: set[str] = set()  # orders made by positions/exit
         self.on_words: list[Any] = []
+        self.on_away: Callable[[float], None] = lambda _: None  # hears for how long a call goes unanswered
+        self._floor.faults = _Heard(self)
+
+    @property
+    def troubled(self) -> bool:
+        """Whether any kind of trouble may be upon a call now."""
+        return self._clock.now() < self._troubled_until or bool(self.pending)
 
     def lasts(self, kind: Kind) -> bool:
         return self._clock.now() < self._until.get(kind, 0)
+
+    def used(self, kind: Kind) -> bool:
+        """Was one of these waiting for its chance? It is over with asking."""
+        if not self.pending[kind]:
+            return False
+        self.pending[kind] -= 1
+        self.pending += Counter()  # drops what is 0
+        return True
 
     async def befall(self, trouble: Trouble) -> bool:
         """Make it happen. False: nothing was there for it to happen to."""
@@ -76,7 +93,8 @@ class BoxTwin(Twin):
         elif kind in _REJECTED:
             floor.exchange.refuse_next(_REJECTED[kind], "RMS:Rule: Check circuit limit including square off")
         elif kind in _LASTING:
-            self._until[kind] = self._clock.now() + round(trouble.seconds * SECOND)
+            until = self._until[kind] = self._clock.now() + round(trouble.seconds * SECOND)
+            self._troubled_until = max(self._troubled_until, until)
         elif kind in _MARKET or kind is Kind.DONE_BUT_500:
             self.pending[kind] += 1
         elif kind is Kind.FEED_GARBAGE:
@@ -119,13 +137,17 @@ class BoxTwin(Twin):
     # ---- the market --------------------------------------------------------------------------------------
 
     def _troubled(self, market: Iterator[MarketEvent]) -> Iterator[MarketEvent]:
+        still: MarketMove | None = None  # what everybody sees while nothing moves
         for event in market:
-            yield event
             move = event.what
+            if isinstance(move, MarketMove) and move.bid:
+                still = (still or move) if self.lasts(Kind.FEED_FROZEN) else None
+                if still is not None:
+                    event = event._replace(what=still._replace(at=move.at))
+            yield event
             if not self.pending or not isinstance(move, MarketMove) or not move.bid:
                 continue
-            for kind in [kind for kind in sorted(_MARKET) if self.pending[kind]]:
-                self.pending[kind] -= 1
+            for kind in filter(self.used, sorted(_MARKET)):
                 yield event._replace(what=self._spoilt(kind, move))
 
     def _spoilt(self, kind: Kind, move: MarketMove) -> MarketMove:
@@ -173,6 +195,20 @@ class BoxTwin(Twin):
         return _Tampered(super()._rest(), self)
 
 
+class _Heard(Faults):
+    """Faults that wait for the next call of a kind: what they do begins when that call comes."""
+
+    def __init__(self, twin: BoxTwin) -> None:
+        super().__init__()
+        self._twin = twin
+
+    def on_call(self, act: Act) -> Fault | None:
+        fault = super().on_call(act)
+        if fault is not None:
+            self._twin.on_away(fault.seconds + AWAY[Kind.REPLY_LOST])
+        return fault
+
+
 class _Tampered:
     """ASGI around ASGI: answers that are none, and answers of before."""
 
@@ -182,6 +218,9 @@ class _Tampered:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         twin, path = self._twin, scope["path"]
+        if not twin.troubled:
+            await self._pass_on(scope, receive, send)
+            return
         acting = path.startswith("/v3/order/") and scope["method"] != "GET"
         if twin.lasts(Kind.CALLS_503):
             await _say(send, HTTPStatus.SERVICE_UNAVAILABLE, b'{"status":"error","errors":[]}')
@@ -189,13 +228,13 @@ class _Tampered:
             await _say(send, HTTPStatus.OK, b"<html><body>maintenance</body></html>", b"text/html")
         elif twin.lasts(Kind.WRONG_SCHEMA) and not acting:
             await _say(send, HTTPStatus.OK, b'{"status":"success","data":{"surprise":[1]}}')
-        elif acting and twin.pending[Kind.DONE_BUT_500]:
-            twin.pending[Kind.DONE_BUT_500] -= 1
+        elif acting and twin.used(Kind.DONE_BUT_500):
+            twin.on_away(AWAY[Kind.DONE_BUT_500])
             await self._answer(scope, receive)
             await _say(send, HTTPStatus.INTERNAL_SERVER_ERROR, b"{}")
         elif twin.lasts(Kind.BOOK_STALE) and path in self._fresh:
             for message in self._fresh[path]:
-                await send(message)
+                await send(dict(message))
         else:
             await self._pass_on(scope, receive, send)
 
@@ -204,7 +243,7 @@ class _Tampered:
         messages = await self._answer(scope, receive)
         if path in _STALE_READS:
             self._fresh[path] = messages
-        if messages[0]["status"] == HTTPStatus.OK and path.endswith("/positions/exit"):
+        if messages[0]["status"] == HTTPStatus.OK and path == _EXIT:
             body = b"".join(message.get("body", b"") for message in messages[1:])
             self._twin.ours_without_tag.update(orjson.loads(body)["data"]["order_ids"])
         for message in messages:

@@ -7,6 +7,20 @@ from typing import Final, TextIO
 _CAPACITY_LINES: Final = 4096
 
 
+class DirectWriter:
+    """For a stream in memory, which nobody waits for: each line at once, on the caller's thread."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.dropped = 0
+
+    def put(self, line: str) -> None:
+        self._stream.write(line + "\n")
+
+    def close(self, timeout_seconds: float) -> None:
+        """Nothing waits to be written."""
+
+
 class LineWriter:
     """A bounded queue and the thread that empties it. A full queue loses its oldest line, and counts it."""
 

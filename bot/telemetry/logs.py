@@ -17,7 +17,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from bot.core.units import Nanos, ist_text
-from bot.telemetry.line_writer import LineWriter
+from bot.telemetry.line_writer import DirectWriter, LineWriter
 from bot.telemetry.log_observer import LogObserver
 from bot.telemetry.redact import Redactor
 
@@ -33,7 +33,8 @@ class Logs:
     """Logging for the process, from construction to `close`. `now` gives the wall time of the day's clock.
 
     `pretty=None` looks at the stream: colours on a terminal, JSON anywhere else. An event's own `at` (ns)
-    wins over `now`. Uncaught exceptions are logged (redacted) instead of printed.
+    wins over `now`. Uncaught exceptions are logged (redacted) instead of printed. `direct`: without the
+    thread, for a stream in memory.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Logs:
         pretty: bool | None = None,
         level: str = "info",
         secrets: Iterable[str] = (),
+        direct: bool = False,
     ) -> None:
         out = sys.stdout if stream is None else stream
         self._now = now
@@ -51,7 +53,7 @@ class Logs:
         for secret in secrets:
             self.hide(secret)
         self._render = _painter() if (out.isatty() if pretty is None else pretty) else _as_json
-        self._writer = LineWriter(out)
+        self._writer = DirectWriter(out) if direct else LineWriter(out)
         self._config = structlog.get_config() if structlog.is_configured() else None
         wrapper = structlog.make_filtering_bound_logger(getattr(logging, level.upper()))
         structlog.configure(

@@ -8,6 +8,7 @@ gets no answer, so the hang-up itself departs: its own timeout has already count
 import asyncio
 from collections.abc import Callable
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -55,8 +56,7 @@ class Gate:
                     return
                 if message["type"] == "http.response.start":
                     call.end()
-                    date = formatdate(self._clock.now() / SECOND, usegmt=True)
-                    message["headers"] = [*message["headers"], (b"date", date.encode())]
+                    message["headers"] = [*message["headers"], (b"date", _date(self._clock.now() // SECOND))]
                 await send(message)
 
             await self._app(scope, _replay(body), speak)
@@ -67,6 +67,11 @@ class Gate:
             if watch is not None:
                 watch.cancel()
                 await asyncio.wait({watch})
+
+
+@lru_cache(maxsize=4)
+def _date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()
 
 
 class _Call:

@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bot.core.rules import Contract
 from bot.core.units import SECOND, InstrumentKey, Nanos
@@ -85,6 +84,7 @@ class Twin:
         self._ports, self._tls = (rest_port, stream_port), tls
         self._http: uvicorn.Server | None = None
         self._filled: dict[str, int] = {}  # order → quantity last told of
+        self.http_protocol: Any = "h11"  # as uvicorn takes it: a name or a class
         self.addresses = Addresses("", "", 0, 0)
 
     @property
@@ -122,7 +122,7 @@ class Twin:
         config = uvicorn.Config(
             gate,
             interface="asgi3",
-            http="h11",
+            http=self.http_protocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -279,7 +279,7 @@ class Twin:
     def _hang_up(self, client: tuple[str, int]) -> None:
         assert self._http is not None
         for connection in list(self._http.server_state.connections):
-            if isinstance(connection, H11Protocol) and connection.client == client:
+            if getattr(connection, "client", None) == client:
                 connection.transport.abort()
 
 

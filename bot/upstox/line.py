@@ -20,6 +20,12 @@ from bot.upstox.wire_answers import Answer, Reach
 
 # Upstox sits behind a proxy that turns default Python agents away (upstox §1.2).
 USER_AGENT: Final = "kalman-options-bot"
+HEADERS: Final = {
+    "User-Agent": USER_AGENT,
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
+    "Connection": "keep-alive",
+}
 # Shorter than servers keep an idle connection: a request into one that is just being closed ends as UNKNOWN.
 KEEPALIVE_SECONDS: Final = 4.0
 CONNECTIONS_MAX: Final = 32
@@ -51,20 +57,18 @@ class Line:
     ) -> None:
         # TCP and TLS have so long each. A total that cut a handshake short would leak its socket (httpcore).
         assert 2 * connect_seconds < total_seconds
-        # A transport of our own: no retries, and no proxy out of the environment between us and the broker.
-        transport = httpx.AsyncHTTPTransport(
+        # Not httpx' client, which would follow cookies, redirects and proxies out of the environment, and
+        # takes as long as all the rest: its transport alone, without retries.
+        self._transport = httpx.AsyncHTTPTransport(
             verify=trust,
             limits=httpx.Limits(max_connections=CONNECTIONS_MAX, keepalive_expiry=KEEPALIVE_SECONDS),
             retries=0,
             local_address="0.0.0.0" if ipv4_only else None,  # noqa: S104 - our own end of a call
         )
-        self._client = httpx.AsyncClient(
-            base_url=base,
-            transport=transport,
-            timeout=httpx.Timeout(total_seconds, connect=connect_seconds),
-            headers={"User-Agent": USER_AGENT, "Accept": "application/json"} | headers,
-            trust_env=False,
-        )
+        self._base = base.rstrip("/")
+        self._urls: dict[str, httpx.URL] = {}  # parsed; those without a query are few
+        self._headers = HEADERS | headers
+        self._timeouts = httpx.Timeout(total_seconds, connect=connect_seconds).as_dict()
         self._clock = clock
         self._total_seconds = total_seconds
         self.throttle = throttle
@@ -72,7 +76,7 @@ class Line:
         self.skew: Nanos | None = None  # our clock less the host's, by its last `Date`
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        await self._transport.aclose()
 
     async def exchange(
         self, method: str, path: str, token: str, query: dict[str, str], content: bytes | None = None
@@ -86,14 +90,18 @@ class Line:
         headers = {"Authorization": f"Bearer {token}"}
         if content is not None:
             headers["Content-Type"] = "application/json"
-        request = self._client.build_request(
-            method, path, params=query, content=content, headers=headers, extensions={"trace": trip.hear}
+        request = httpx.Request(
+            method,
+            self._url(path, query),
+            headers=self._headers | headers,
+            content=content,
+            extensions={"timeout": self._timeouts, "trace": trip.hear},
         )
         self._clock.departed()
         sent = self._clock.now()
         try:
             async with asyncio.timeout(self._total_seconds):
-                response = await self._client.send(request, stream=True)
+                response = await self._transport.handle_async_request(request)
                 self._compare_clocks(sent, response)
                 try:
                     body = await _whole_body(response)
@@ -109,6 +117,14 @@ class Line:
         if body is None:
             return trip.failed("TOO_LARGE")
         return Answer(Reach.ANSWERED, response.status_code, body)
+
+    def _url(self, path: str, query: dict[str, str]) -> httpx.URL:
+        if query:
+            return httpx.URL(self._base + path, params=query)
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = httpx.URL(self._base + path)
+        return url
 
     def _compare_clocks(self, sent: Nanos, response: httpx.Response) -> None:
         """`Date` is cut to the second, so the host's clock stood half a second later on average."""
