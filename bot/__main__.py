@@ -5,11 +5,11 @@ import sys
 from bot.cli import trading
 
 # isort: split
-from bot.cli import account, calendar, workbench
+from bot.cli import account, calendar, sweep, workbench
 from bot.cli.base import app
 
 # Importing the rooms makes their commands; `--help` lists them in this order.
-__all__ = ["account", "app", "calendar", "main", "trading", "workbench"]
+__all__ = ["account", "app", "calendar", "main", "sweep", "trading", "workbench"]
 
 
 def main() -> None:

@@ -18,8 +18,9 @@ from bot.research.deflated import (
     probability_above,
 )
 
-# Bailey & López de Prado (2014), "A numerical example": the best of N trials has an annualized Sharpe ratio of
-# 2.5 over 1250 days, the trials' annualized ratios have variance 1/2, skewness −3, kurtosis 10; 250 days a year.
+# Bailey & López de Prado (2014), "A numerical example": the best of N trials has an annualized Sharpe ratio
+# of 2.5 over 1250 days, the trials' annualized ratios have variance 1/2, skewness −3, kurtosis 10; 250 days a
+# year.
 DAILY = 2.5 / math.sqrt(250)
 VARIANCE = 0.5 / 250
 PAPER = Moments(1250, DAILY, -3.0, 10.0)
@@ -57,7 +58,9 @@ def test_no_ratio_where_nothing_varies(results: list[float]) -> None:
     st.floats(-1, 1), st.floats(-2, 2), st.floats(0, 10), st.integers(3, 5_000),
     st.integers(2, 400), st.floats(1e-6, 0.5),
 )  # fmt: skip
-def test_more_trials_never_make_the_best_more_believable(sharpe, skewness, over, observations, trials, spread):
+def test_more_trials_never_make_the_best_more_believable(
+    sharpe, skewness, over, observations, trials, spread
+):
     found = Moments(observations, sharpe, skewness, 1 + skewness**2 + over)  # kurtosis ≥ 1 + skewness²
     fewer, more = (probability_above(expected_best(n, spread), found) for n in (trials, trials * 2))
     assert 0 <= more <= fewer <= 1

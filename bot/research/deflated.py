@@ -1,7 +1,8 @@
 """How much of the best of many trials is luck: the deflated Sharpe ratio. Numbers in, numbers and words out.
 
-Bailey, D. H. and López de Prado, M. (2014), "The Deflated Sharpe Ratio: Correcting for Selection Bias, Backtest
-Overfitting and Non-Normality", Journal of Portfolio Management 40(5), 94–107. It must never know what was traded.
+Bailey, D. H. and López de Prado, M. (2014), "The Deflated Sharpe Ratio: Correcting for Selection Bias,
+Backtest Overfitting and Non-Normality", Journal of Portfolio Management 40(5), 94–107. It must never know
+what was traded.
 """
 
 from collections.abc import Sequence
@@ -58,7 +59,7 @@ def moments_of(results: Sequence[float]) -> Moments | None:
 
 
 def expected_best(trials: int, variance_of_sharpes: float) -> float:
-    """E[max] of the Sharpe ratios of `trials` independent trials whose true ratio is zero (the paper's SR₀)."""
+    """E[max] of the Sharpe ratios of `trials` independent trials whose true ratio is 0 (the paper's SR₀)."""
     assert trials >= 1, trials
     if trials == 1:
         return 0.0  # nothing was chosen
@@ -68,7 +69,7 @@ def expected_best(trials: int, variance_of_sharpes: float) -> float:
 
 
 def probability_above(benchmark: float, found: Moments) -> float:
-    """That the true Sharpe ratio is above `benchmark`, given how long, skewed and fat-tailed the record is."""
+    """That the true Sharpe ratio is above `benchmark`, given how long, skewed, fat-tailed the record is."""
     spread = 1 - found.skewness * found.sharpe + (found.kurtosis - 1) / 4 * found.sharpe**2
     # Zero or below only for records whose ratio says nothing any more (a few huge outliers).
     return _NORMAL.cdf((found.sharpe - benchmark) * sqrt((found.observations - 1) / max(spread, 1e-12)))
@@ -93,8 +94,8 @@ def meaning(found: Deflated) -> str:
     """What it means, for somebody about to trade the best of a sweep."""
     if found.sharpe <= 0:
         return (
-            "Even the best of these settings lost money after costs. There is nothing to deflate: the least bad "
-            "loser is a loser."
+            "Even the best of these settings lost money after costs. There is nothing to deflate: the least "
+            "bad loser is a loser."
         )
     chosen = (
         f"The best of {found.trials} settings without any skill is expected to show a Sharpe ratio of "
@@ -109,6 +110,7 @@ def meaning(found: Deflated) -> str:
             "begin: choosing it would be choosing noise."
         )
     return (
-        f"{chosen}The probability that it is better than the luck of choosing is {share}. That is no proof: the "
-        "settings were chosen on these very files. Freeze it, then test it once on days nobody has looked at."
+        f"{chosen}The probability that it is better than the luck of choosing is {share}. That is no proof: "
+        "the settings were chosen on these very files. Freeze it, then test it once on days nobody has "
+        "looked at."
     )

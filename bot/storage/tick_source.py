@@ -35,6 +35,9 @@ class TickFileError(ValueError):
         self.path, self.line, self.problem = path, line, problem
         super().__init__(f"{path}, line {line}: {problem}" if line else f"{path}: {problem}")
 
+    def __reduce__(self) -> tuple[type["TickFileError"], tuple[Path, int | None, str]]:
+        return type(self), (self.path, self.line, self.problem)  # it also travels between processes
+
 
 class Book(NamedTuple):
     """The best level. 0 = not known."""
