@@ -49,28 +49,33 @@ def sweep(
         bool, typer.Option("--parquet", help="Tables also as Parquet (make dask-env).")
     ] = False,
 ) -> None:
-    """Backtest every combination of settings over many files, and say how much of the best is luck.
+    """Backtest every combination of settings over many files, and say how
+    much of the best is luck.
 
-    Each option that takes a list is a parameter; all combinations run over all files:
+    Each option that takes a list is a parameter:
 
-      bot sweep recordings/ --threshold 0.55:0.75:0.05 --stop 20,35,50 --out sweeps/first
+    bot sweep recordings/ --threshold 0.55:0.75:0.05 --stop 20,35 --out try1
 
-    What is finished stays in --out: a sweep that was stopped or killed goes on where it was with the same
-    command, more values or files add only what is new, and a changed file, setting, model or bot runs again.
+    What is finished stays in --out: a sweep that was stopped or killed goes
+    on where it was with the same command. More values or files add only what
+    is new; a changed file, setting, model or bot runs again.
 
-    The best of many settings looks good even if none is. So all settings ever tried in --out on these files
-    count as trials, and the best is shown with its deflated Sharpe ratio: the probability that it is better
-    than the luckiest of so many worthless ones. Below 95 % it is not told from luck; above it is still chosen
-    on data you have seen.
+    The best of many settings looks good even if none is worth anything. So
+    all settings ever tried in --out on these files count as trials, and the
+    best stands beside its deflated Sharpe ratio: the probability that it is
+    better than the luckiest of so many worthless ones. Below 95 % it is not
+    told from luck; above, it is still chosen on data you have seen.
 
-    In --out: sweep.html (pictures), settings.csv, cells.csv (a row a setting and file), sweep.json (also to
-    stdout in a pipe).
+    In --out: sweep.html (pictures), settings.csv, cells.csv (a row a setting
+    and file) and sweep.json, which also goes to stdout in a pipe.
 
-    On more machines: the same bot with `make dask-env` on each, `dask scheduler` on one, on each
-    `dask worker tcp://host:8786 --nthreads 1 --nworkers auto`, then `.venv-dask/bin/bot sweep --dask …` with
-    files that all of them see: a common folder, or s3://.
+    On more machines: `make dask-env` in the same checkout on each; on one
+    `dask scheduler`; on each `dask worker tcp://HOST:8786 --nthreads 1
+    --nworkers auto`; then `.venv-dask/bin/bot sweep --dask tcp://HOST:8786 …`
+    with files that all of them see: a common folder, or s3://.
 
-    Exit codes: 0 done · 2 bad usage, or a file that could not be used (the others are done).
+    Exit codes: 0 done · 2 bad usage, or a file that could not be used (the
+    others are done).
     """
     from bot.assemble.sweep_options import SweepOptions, SweepRefused, common_of, trials_of
 

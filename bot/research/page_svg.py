@@ -73,9 +73,11 @@ def histogram(
         )
     if mark is not None and edges[0] <= mark <= edges[-1]:
         x = 15 + (WIDTH - 30) * (mark - edges[0]) / (edges[-1] - edges[0])
+        late = x > WIDTH - 90  # its words would leave the picture
         parts.append(
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="8" y2="{height}" stroke="{_BAD}" stroke-dasharray="4 3"/>'
-            f'<text x="{x + 4:.1f}" y="16" style="fill:{_BAD};font-size:11px">{mark_name} {mark:.3g}</text>'
+            f'<text x="{x + (-4 if late else 4):.1f}" y="16" text-anchor="{"end" if late else "start"}"'
+            f' style="fill:{_BAD};font-size:11px">{mark_name} {mark:.3g}</text>'
         )
     return _svg(height + 22, parts)
 

@@ -89,7 +89,7 @@ def _pictures(result: Mapping[str, Any]) -> str:
     elif names:
         parts.append(_panels(settings, names[0], names[1], names[2:]))
     sharpes = [setting["sharpe"] for setting in settings if setting["sharpe"] is not None]
-    if len(sharpes) > 2:
+    if len(sharpes) > 1:  # then the luck is known
         parts.append(_luck(sharpes, result["best"]["expected_of_luck"]))
     return "".join(parts)
 
@@ -119,8 +119,10 @@ def _panels(settings: Sequence[Mapping[str, Any]], x: str, y: str, others: Seque
             words = ", ".join(
                 f"{name} {_text(value)}" for name, value in zip(others, combination, strict=True)
             )
-            grid = [[found.get((row, column)) for column in values[x]] for row in values[y]]
-            names = [_text(value) for value in values[x]], [_text(value) for value in values[y]]
+            columns = [value for value in values[x] if any(column == value for _, column in found)]
+            rows = [value for value in values[y] if any(row == value for row, _ in found)]
+            grid = [[found.get((row, column)) for column in columns] for row in rows]
+            names = [_text(value) for value in columns], [_text(value) for value in rows]
             panels.append(f"<div><h3>{escape(words)}</h3>{heat_map(grid, *names, (x, y), scale)}</div>")
     left = len(panels) - _PANELS_MAX
     more = f'<p class="dim">and {left} more combinations: see settings.csv</p>' if left > 0 else ""

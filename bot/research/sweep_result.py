@@ -1,10 +1,10 @@
 """The cells of a sweep → settings in order of their Sharpe ratio, and how much of the best is luck."""
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
+from statistics import fmean, variance
 from typing import Any
 
-from bot.research.deflated import Moments, deflate, meaning, moments_of
+from bot.research.deflated import Moments, deflate, expected_best, meaning, moments_of
 from bot.research.sweep import BAR_SECONDS, Row, bars_of, together
 
 
@@ -37,12 +37,12 @@ def _rank(setting: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def _judged(best: Moments | None, known: Sequence[Moments | None], trials: int) -> dict[str, Any]:
+    sharpes = [one.sharpe for one in known if one is not None]
     if best is None:
-        words = (
-            "The best of these settings never traded: doing nothing lost nothing, which no other did better."
-        )
-        return {"sharpe": None, "expected_of_luck": None, "deflated": None, "alone": None, "words": words}
-    judged = deflate(best, [one.sharpe for one in known if one is not None], trials)
+        luck = expected_best(trials, variance(sharpes)) if len(sharpes) > 1 else None
+        words = "The best of these settings never traded: none that did was better than doing nothing."
+        return {"sharpe": None, "expected_of_luck": luck, "deflated": None, "alone": None, "words": words}
+    judged = deflate(best, sharpes, trials)
     return {
         "sharpe": round(judged.sharpe, 6),
         "expected_of_luck": round(judged.expected, 6),
