@@ -7,7 +7,7 @@ addresses of the cells: paths that they all see, or `s3://`.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from distributed import Client, as_completed, get_worker
+from distributed import Client, KilledWorker, as_completed, get_worker
 
 from bot.assemble.sweep import Answer, Answers, answer
 from bot.assemble.sweep_options import SweepRefused
@@ -33,8 +33,13 @@ class OnDask(Answers):
             # A worker that dies has its unfinished cells run by others; a key runs once.
             asked = [client.submit(_answer_there, cell, key=f"cell-{cell.key}", pure=True) for cell in cells]
             by_key = {f"cell-{cell.key}": cell for cell in cells}
-            for future in as_completed(asked):
-                yield by_key[future.key], future.result()
+            for future in as_completed(asked, loop=client.loop):
+                try:
+                    yield by_key[future.key], future.result()
+                except KilledWorker as killed:
+                    raise SweepRefused(
+                        [f"--dask: workers died one after another ({killed}). See their logs"]
+                    ) from None
                 future.release()
 
 
