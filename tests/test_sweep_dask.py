@@ -1,4 +1,4 @@
-"""A sweep on Dask: a real scheduler, two worker processes, one of them killed; the results are those of here."""
+"""A sweep on Dask: a real scheduler, two worker processes, one of them killed; the same results as here."""
 
 import json
 import os
