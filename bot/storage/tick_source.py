@@ -109,3 +109,8 @@ def instant_of(text: str) -> Nanos:
     if text[19:20] == "." and fraction.isdecimal() and len(fraction) <= 9:
         return _second(text[:19]) + int(fraction.ljust(9, "0"))
     return _second(text)
+
+
+def names_zone(text: str) -> bool:
+    """Does this time say where it was read? If not, it is taken for IST."""
+    return "+" in text or text.endswith(("Z", "z")) or text.count("-") > 2
