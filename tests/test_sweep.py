@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -159,21 +160,32 @@ def test_processes_give_what_one_gives(files: Path, tmp_path: Path) -> None:
 # ---- going on ---------------------------------------------------------------------------------------------
 
 
-def test_a_killed_sweep_goes_on_where_it_was_and_ends_as_if_never_killed(files: Path, tmp_path: Path) -> None:
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    arguments = [str(files), *GRID, "--out", str(killed), "--jobs", "1"]
+def started(files: Path, out: Path, jobs: int) -> subprocess.Popen[str]:
+    """A sweep in a process of its own that has finished a cell or two."""
+    arguments = [str(files), *GRID, "--out", str(out), "--jobs", str(jobs)]
     process = subprocess.Popen(
         [sys.executable, "-m", "bot", "sweep", *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
     deadline = time.monotonic() + 60
-    while not (killed / "cells.jsonl").exists() or len(lines(killed)) < 2:
+    while not (out / "cells.jsonl").exists() or not lines(out):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    return process
+
+
+def test_a_killed_sweep_goes_on_where_it_was_and_ends_as_if_never_killed(files: Path, tmp_path: Path) -> None:
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = started(files, killed, 2)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    workers = children.read_text().split() if children.exists() else []
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline, "workers end with their parent"
+        time.sleep(0.05)
     before = lines(killed)
     with (killed / "cells.jsonl").open("a") as torn:
         torn.write(before[0][: len(before[0]) // 2])
@@ -184,6 +196,16 @@ def test_a_killed_sweep_goes_on_where_it_was_and_ends_as_if_never_killed(files: 
     assert len(after) == len({row["key"] for row in after}) == 8, "none twice, none missing"
     for name in ("settings.csv", "cells.csv"):
         assert untimed(rows(killed / name)) == untimed(rows(whole / name))
+
+
+def test_an_interrupted_sweep_says_what_is_kept(files: Path, tmp_path: Path) -> None:
+    process = started(files, tmp_path, 2)
+    os.kill(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    (kept,) = re.findall(r"Stopped: (\d) of 8 cells are kept. The same command goes on from here.", said)
+    assert len(lines(tmp_path)) - int(kept) in (0, 1), "one may have been under the pen"
 
 
 def test_only_what_is_new_or_changed_runs(

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
@@ -120,7 +121,7 @@ class _OnCores(Answers):
             yield from super().__call__(cells)
             return
         context = multiprocessing.get_context("spawn")  # a fork would copy the runtime's threads in any state
-        with ProcessPoolExecutor(jobs, context, _leave_interrupts_to_the_parent) as pool:
+        with ProcessPoolExecutor(jobs, context, _begin_worker) as pool:
             try:
                 asked = {pool.submit(answer, cell, self.folder): cell for cell in cells}
                 for future in as_completed(asked):
@@ -129,8 +130,17 @@ class _OnCores(Answers):
                 pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _begin_worker() -> None:
+    """Interrupts are the parent's business; and a worker whose parent was killed has nobody to work for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def answer(cell: Cell, cache_folder: Path) -> Row | CellRefused:

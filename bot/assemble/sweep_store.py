@@ -47,8 +47,8 @@ class CellStore:
     def add(self, row: Row) -> None:
         self._file.write(orjson.dumps(row) + b"\n")
         self._file.flush()
-        os.fsync(self._file.fileno())
         self.rows[row["key"]] = row
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         self._file.close()
