@@ -201,7 +201,7 @@ def _brought(source: Source, cache_folder: Path) -> Path:
     if not target.exists():
         bucket, _, key = source.address.removeprefix("s3://").partition("/")
         try:
-            same = S3Files(bucket).fetch(key, source.identity.removeprefix("etag:"), target)
+            same = S3Files(bucket).fetch_listed(key, source.identity.removeprefix("etag:"), target)
         except S3Fault as fault:
             raise CellRefused(f"{source.address}: {fault}. Start the sweep again: it goes on") from None
         if not same:

@@ -49,7 +49,7 @@ class S3Files(S3Store):
             raise self._unreachable(error) from error
         return found
 
-    def fetch(self, key: str, etag: str, target: Path) -> bool:
+    def fetch_listed(self, key: str, etag: str, target: Path) -> bool:
         """Write the object to `target`, whole or not at all. False: it is no longer the one listed."""
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_name(f".{target.name}.{os.getpid()}")
