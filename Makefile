@@ -6,7 +6,7 @@ TRAIN := .venv-train
 SDK := .venv-sdk
 COMPILED := build/compiled
 
-.PHONY: help env demo test test-components test-compiled soak lint proto lock bench bench-compiled compile docs train-env sdk-env cloud-env clean
+.PHONY: help env demo test test-components test-compiled soak lint proto lock bench bench-compiled compile docs train-env sdk-env cloud-env dask-env clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -28,6 +28,7 @@ test: env lint ## lint, types, and every test that needs no special component, o
 
 test-components: env ## the tests that need heavy real components; they skip loudly where one is missing
 	@$(MAKE) sdk-env || echo "The official Upstox client is not to be had: its test will be skipped."
+	@$(MAKE) dask-env || echo "Dask is not to be had: its test will be skipped."
 	@$(MAKE) cloud-env || echo "checkov, hadolint and podman-compose are not to be had: their tests will be skipped."
 	@if command -v cc > /dev/null; then $(MAKE) test-compiled; else echo "No C compiler: the compiled tick path is not tested."; fi
 	$(BIN)/python -m pytest -q -m component
@@ -52,6 +53,8 @@ lock: env ## write the lock files anew
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-compile.lock
 	$(BIN)/uv pip compile requirements-cloud.in --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-cloud.lock
+	$(BIN)/uv pip compile pyproject.toml requirements-dask.in -c requirements.lock --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-dask.lock
 
 soak: env ## hours: every property at 2,000 examples, 20,000 simulated days, planted bugs, a million wounded frames
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q -n auto --dist worksteal -m "not component"
@@ -112,5 +115,13 @@ cloud-env: .venv-cloud/.ready ## checkov, hadolint and podman-compose in .venv-c
 	.venv-cloud/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-cloud.lock
 	@touch $@
 
+dask-env: .venv-dask/.ready ## Dask and pyarrow in .venv-dask/, for bot sweep --dask and --parquet
+
+.venv-dask/.ready: requirements-dask.lock
+	$(PYTHON) -m venv .venv-dask
+	.venv-dask/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dask.lock
+	.venv-dask/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
 clean: ## remove environments and caches
-	rm -rf $(VENV) $(TRAIN) $(SDK) .venv-cloud $(COMPILED) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRAIN) $(SDK) .venv-cloud .venv-dask $(COMPILED) .pytest_cache .mypy_cache .ruff_cache .hypothesis

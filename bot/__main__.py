@@ -5,11 +5,11 @@ import sys
 from bot.cli import trading
 
 # isort: split
-from bot.cli import account, calendar, operator, workbench
+from bot.cli import account, calendar, operator, sweep, workbench
 from bot.cli.base import app
 
 # Importing the rooms makes their commands; `--help` lists them in this order.
-__all__ = ["account", "app", "calendar", "main", "operator", "trading", "workbench"]
+__all__ = ["account", "app", "calendar", "main", "operator", "sweep", "trading", "workbench"]
 
 
 def main() -> None:

@@ -163,10 +163,15 @@ def test_an_s3_address_without_a_bucket_is_refused_at_once(root: str, data: Path
         archive(root, data)
 
 
-def test_a_local_archive_does_not_load_boto3() -> None:
-    code = (
-        "import sys, bot.storage.archive as a; from pathlib import Path; a.Archive('x', Path(), pause=print)"
-    )
+@pytest.mark.parametrize(
+    "work",
+    [
+        "import bot.storage.archive as a; from pathlib import Path; a.Archive('x', Path(), pause=print)",
+        "import bot.__main__, bot.assemble.live, bot.settings",
+    ],
+)
+def test_neither_a_local_archive_nor_a_start_loads_boto3(work: str) -> None:
+    code = f"import sys; {work}"
     check = f"{code}; sys.exit('boto3' in sys.modules or 'botocore' in sys.modules)"
     subprocess.run([sys.executable, "-c", check], check=True, cwd=Path(__file__).parents[1])
 

@@ -12,8 +12,9 @@ from bot.core.commands import Alert, ModifyOrder, PlaceOrder, Refused
 from bot.core.events import LeaseChanged
 from bot.core.units import SECOND, Nanos
 from bot.run.live import WallClock
-from bot.storage.lease import Found, LeaseStore, LeaseUnreachable
+from bot.storage.lease import Found, LeaseUnreachable
 from bot.storage.lock import FolderLock, FolderTaken
+from bot.storage.s3_lease import LeaseStore
 from tests.test_cloud_ceph import ceph, use
 from tests.test_engine import Desk, make, none_of, only
 

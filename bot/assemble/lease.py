@@ -16,7 +16,7 @@ from bot.assemble.day_files import on_thread
 from bot.core.events import LeaseChanged
 from bot.core.units import SECOND, Nanos
 from bot.run.ports import Clock
-from bot.storage.lease import Found, LeaseStore, LeaseUnreachable
+from bot.storage.lease import Found, LeaseUnreachable
 
 MARGIN: Final[Nanos] = 5 * SECOND  # clocks run at slightly different speeds
 HOLDER_NAME: Final = "lease-holder"
@@ -141,7 +141,7 @@ class _Late:
 
     def __init__(self, root: str, name: str) -> None:
         self._root, self._name = root, name
-        self._store: LeaseStore | None = None
+        self._store: Store | None = None
 
     def read(self) -> Found | None:
         return self._made().read()
@@ -149,8 +149,10 @@ class _Late:
     def write(self, holder: str, words: str, number: int, etag: str | None) -> str | None:
         return self._made().write(holder, words, number, etag)
 
-    def _made(self) -> LeaseStore:
+    def _made(self) -> Store:
         if self._store is None:
+            from bot.storage.s3_lease import LeaseStore
+
             self._store = LeaseStore(self._root, self._name)
         return self._store
 

@@ -10,6 +10,13 @@ _INK, _BAR, _BAD, _LINE = "#1f2328", "#54aeff", "#cf222e", "#d8dee4"
 _ROW: Final = 26
 
 
+class HeatCell(NamedTuple):
+    """A square of a heat map: its value decides the colour, `note` stands under it."""
+
+    value: float
+    note: str
+
+
 class Range(NamedTuple):
     """A labelled mean with its interval; None where there is none."""
 
@@ -38,7 +45,11 @@ def bars(values: Mapping[str, float], unit: str = "₹") -> str:
 
 
 def histogram(
-    values: Sequence[float], edges: Sequence[float], labels: Sequence[str], mark: float | None = None
+    values: Sequence[float],
+    edges: Sequence[float],
+    labels: Sequence[str],
+    mark: float | None = None,
+    mark_name: str = "threshold",
 ) -> str:
     """Counts of `values` between `edges` (one more than `labels`); `mark`: a line at this value."""
     counts = [sum(low <= value < high for value in values) for low, high in pairwise(edges)]
@@ -62,9 +73,11 @@ def histogram(
         )
     if mark is not None and edges[0] <= mark <= edges[-1]:
         x = 15 + (WIDTH - 30) * (mark - edges[0]) / (edges[-1] - edges[0])
+        late = x > WIDTH - 90  # its words would leave the picture
         parts.append(
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="8" y2="{height}" stroke="{_BAD}" stroke-dasharray="4 3"/>'
-            f'<text x="{x + 4:.1f}" y="16" style="fill:{_BAD};font-size:11px">threshold {mark:g}</text>'
+            f'<text x="{x + (-4 if late else 4):.1f}" y="16" text-anchor="{"end" if late else "start"}"'
+            f' style="fill:{_BAD};font-size:11px">{mark_name} {mark:.3g}</text>'
         )
     return _svg(height + 22, parts)
 
@@ -95,6 +108,47 @@ def ranges(rows: Sequence[Range]) -> str:
             parts.append(f'<circle cx="{x(row.mean):.1f}" cy="{y}" r="5" fill="{_INK}"/>')
         parts.append(f'<text x="{right + 12}" y="{y + 4}" class="dim">{escape(row.note)}</text>')
     return _svg(height + 18, [*parts, _zero(x(0), height + 12)], width=1060)
+
+
+def heat_map(
+    grid: Sequence[Sequence[HeatCell | None]],
+    columns: Sequence[str],
+    rows: Sequence[str],
+    axes: tuple[str, str],
+    scale: float,
+) -> str:
+    """Squares from red (−`scale`) over white (0) to blue (+`scale`); the number stands in each. `axes`: what
+    `columns` and `rows` are values of. None: nothing there.
+    """
+    wide, tall, left, top = 84, 42, 76, 40
+    parts = [
+        f'<text x="{left}" y="12" class="dim">{escape(axes[0])} →</text>',
+        f'<text x="0" y="{top - 8}" class="dim">{escape(axes[1])} ↓</text>',
+    ]
+    for number, name in enumerate(columns):
+        x = left + (number + 0.5) * wide
+        parts.append(f'<text x="{x}" y="{top - 8}" text-anchor="middle">{escape(name)}</text>')
+    for row, (name, cells) in enumerate(zip(rows, grid, strict=True)):
+        y = top + row * tall
+        parts.append(f'<text x="{left - 10}" y="{y + 25}" text-anchor="end">{escape(name)}</text>')
+        for column, cell in enumerate(cells):
+            if cell is not None:
+                parts.append(_square(left + column * wide, y, (wide, tall), cell, scale))
+    return _svg(top + len(rows) * tall, parts, width=left + len(columns) * wide)
+
+
+def _square(x: int, y: int, size: tuple[int, int], cell: HeatCell, scale: float) -> str:
+    red_or_blue = (207, 34, 46) if cell.value < 0 else (9, 105, 218)
+    share = 0.8 * min(abs(cell.value) / scale, 1.0) if scale else 0.0  # never so dark that no ink shows
+    colour = ",".join(str(round(255 + (part - 255) * share)) for part in red_or_blue)
+    middle = x + size[0] / 2
+    return (
+        f'<rect x="{x + 1}" y="{y + 1}" width="{size[0] - 2}" height="{size[1] - 2}" rx="2"'
+        f' fill="rgb({colour})"/>'
+        f'<text x="{middle}" y="{y + 19}" text-anchor="middle">{cell.value:,.0f}</text>'
+        f'<text x="{middle}" y="{y + 33}" text-anchor="middle" style="font-size:10px">'
+        f"{escape(cell.note)}</text>"
+    )
 
 
 def _zero(x: float, y: float) -> str:

@@ -12,7 +12,7 @@ from itertools import groupby, islice, pairwise
 from math import gcd
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Final, NamedTuple
 
 from bot.core.events import Tick
 from bot.core.forecast import GAP_NANOS
@@ -21,14 +21,16 @@ from bot.core.session import Session
 from bot.core.units import SECOND, InstrumentKey, Nanos, Quantity, ist, rupees, segment_of
 from bot.research.taped import Taped, is_tape, read_taped
 from bot.storage.tape import TapeRefused
-from bot.storage.ticks import TickFile, TickFileError
+from bot.storage.ticks import TickFile, TickFileError, TickFileKind
 from bot.twin.market_source import with_spread
 
 LOT_SAMPLE: Final = 2_000  # ticks from which a recording's lot is read: the greatest common divisor of trades
 FREEZE_LOTS: Final = 25
 TICK_SIZE: Final = 5  # paise: of NSE's and BSE's index options
 CLOCK_OFF: Final[Nanos] = 2 * SECOND
+STALE: Final = 1 / 3  # so many unchanged prices are worth a word (a fifth to a half are usual)
 _JUMP: Final = 0.10  # a move of more than that from one tick to the next is worth a word
+_SUFFIXES: Final = {TickFileKind.CSV: (".csv", ".txt"), TickFileKind.RECORDED_V3: (".json", ".jsonl")}
 _TRADABLE: Final = ("NSE_FO", "BSE_FO")
 
 
@@ -43,8 +45,8 @@ class Assumptions:
 
 @dataclass(frozen=True, slots=True)
 class RecordedDay:
-    """One day of one file. `ticks` are in order of time, each with both quotes: assumed where `assumed`
-    counts them. `stale`: share of ticks that repeat the last price.
+    """One day of one file. `ticks` are in order of time, with quotes: assumed where `assumed` counts them; a
+    side that the wire said was empty stays so. `stale`: share of ticks that repeat the last price.
     """
 
     name: str
@@ -61,7 +63,7 @@ class RecordedDay:
 
     @property
     def spread(self) -> str:
-        """`quoted` where every tick has a book; else `assumed`."""
+        """`quoted` where every book is the file's own; else `assumed`."""
         return "assumed" if self.assumed else "quoted"
 
 
@@ -78,7 +80,8 @@ def lot_of(ticks: Iterable[Tick]) -> Quantity:
 
 def load(path: Path, given: Assumptions = AS_RECORDED) -> tuple[RecordedDay, ...]:
     """The days of a file. Raises TickFileError, naming file and line, for what can't be read."""
-    ticks, duplicates, taped = _read(path)
+    read = _read(path)
+    ticks, taped = read.ticks, read.taped
     content = _sha256(path)
     back = sum(later.at < earlier.at for earlier, later in pairwise(ticks))
     if back:
@@ -93,23 +96,47 @@ def load(path: Path, given: Assumptions = AS_RECORDED) -> tuple[RecordedDay, ...
             notes.append(f"SYNTHETIC: {taped.facts}")
         if back:
             notes.append(f"{back} rows were out of order of time: sorted")
-        if duplicates:
-            notes.append(f"{duplicates} rows repeat the one before, byte for byte: dropped")
+        if read.duplicates:
+            notes.append(f"{read.duplicates} rows repeat the one before, byte for byte: dropped")
+        notes += read.name_notes(path)
+        if read.naive:
+            notes.append("its times name no zone: they are read as Indian time")
         if len(days) > 1:
             notes.append(f"the file holds {len(days)} days: each is a day of its own, from a fresh filter")
-        found.append(_day(path, content, day, rows, contracts, duplicates, notes))
+        found.append(_day(path, content, day, rows, contracts, read, notes))
     return tuple(found)
 
 
-def _read(path: Path) -> tuple[list[Tick], int, Taped | None]:
+class _Read(NamedTuple):
+    """A file's content. `naive`: rows whose time names no zone."""
+
+    ticks: list[Tick]
+    duplicates: int
+    naive: int
+    taped: Taped | None
+    kind: TickFileKind | None = None  # None: a tape
+
+    @property
+    def wire(self) -> bool:
+        """A book without a side is the market's own word, not a gap of the file."""
+        return self.kind is not TickFileKind.CSV
+
+    def name_notes(self, path: Path) -> Iterable[str]:
+        """What a file is, its content says."""
+        suffix = Path(path.name.lower().removesuffix(".gz")).suffix
+        if self.kind is not None and suffix and suffix not in _SUFFIXES[self.kind]:
+            yield f"its name ends in {suffix}, its content is {self.kind.value}: the content counts"
+
+
+def _read(path: Path) -> _Read:
     if is_tape(path):
         try:
             taped = read_taped([path])
         except TapeRefused as refused:
             raise TickFileError(path, None, str(refused)) from None
-        return list(taped.ticks), taped.duplicates, taped
+        return _Read(list(taped.ticks), taped.duplicates, 0, taped)
     file = TickFile(path)
-    return list(file), file.duplicates, None
+    return _Read(list(file), file.duplicates, file.naive, None, file.kind)
 
 
 def _day(
@@ -118,20 +145,30 @@ def _day(
     day: date,
     rows: Sequence[Tick],
     contracts: dict[InstrumentKey, Contract],
-    duplicates: int,
+    read: _Read,
     notes: list[str],
 ) -> RecordedDay:
     session = Session.on(day)
+    quoted = {tick.instrument for tick in rows if read.wire and tick.bid and tick.ask}
     # A recorder's clock is not the bot's: how old a frame was can't be told from it, so no lag is judged.
-    ticks = tuple(with_spread(tick, contracts[tick.instrument])._replace(exchange_at=0) for tick in rows)
-    assumed = sum(not (tick.bid and tick.ask) for tick in rows)
-    gaps = [(b.at - a.at) / SECOND for a, b in pairwise(rows) if b.at - a.at > GAP_NANOS]
-    same = sum(a.ltp == b.ltp for a, b in pairwise(rows))
+    ticks = tuple(
+        (tick if tick.instrument in quoted else with_spread(tick, contracts[tick.instrument]))._replace(
+            exchange_at=0
+        )
+        for tick in rows
+    )
+    sideless = [tick.instrument in quoted for tick in rows if not (tick.bid and tick.ask)]
+    assumed = len(sideless) - sum(sideless)
+    pairs = _neighbours(rows)
+    gaps = [(b.at - a.at) / SECOND for a, b in pairs if b.at - a.at > GAP_NANOS]
+    same = sum(a.ltp == b.ltp for a, b in pairs)
     if assumed:
         notes.append(
             f"{assumed} of {len(rows)} ticks have no quotes: a spread is assumed around the price"
             + (" (the ask column repeats the size)" if _ask_is_size(rows) else "")
         )
+    if any(sideless):
+        notes.append(f"{sum(sideless)} ticks show no bid or no ask: nothing fills on that side then")
     if gaps:
         notes.append(f"{len(gaps)} gaps over 60 s, the longest {max(gaps):.0f} s: the filter starts afresh")
     early = sum(tick.at < session.open_at for tick in rows)
@@ -140,8 +177,12 @@ def _day(
         notes.append(f"{early} ticks before the open and {late} after the close are not used")
     if rows[-1].at < session.flatten_at:
         notes.append(f"the recording ends at {ist(rows[-1].at):%H:%M:%S}, before the flatten")
-    notes.extend(_clock_notes(rows))
-    jumps = [(a, b) for a, b in pairwise(rows) if a.ltp and abs(b.ltp - a.ltp) > _JUMP * a.ltp]
+    if same > STALE * len(rows):
+        notes.append(
+            f"{100 * same / len(rows):.0f} % of the ticks repeat the last price: kept, each is a tick"
+        )
+    notes.extend(_clock_notes(pairs))
+    jumps = [(a, b) for a, b in pairs if a.ltp and abs(b.ltp - a.ltp) > _JUMP * a.ltp]
     if jumps:
         before, after = max(jumps, key=lambda pair: abs(pair[1].ltp - pair[0].ltp))
         notes.append(
@@ -158,7 +199,7 @@ def _day(
         assumed=assumed,
         gaps=tuple(gaps),
         stale=same / len(rows),
-        duplicates=duplicates,
+        duplicates=read.duplicates,
         notes=tuple(notes),
     )
 
@@ -184,9 +225,21 @@ def _contracts(rows: Sequence[Tick], given: Assumptions) -> tuple[dict[Instrumen
     return contracts, notes
 
 
-def _clock_notes(rows: Sequence[Tick]) -> Iterable[str]:
+def _neighbours(rows: Sequence[Tick]) -> list[tuple[Tick, Tick]]:
+    """Each tick with the next one of its instrument."""
+    last: dict[InstrumentKey, Tick] = {}
+    pairs = []
+    for tick in rows:
+        before = last.get(tick.instrument)
+        if before is not None:
+            pairs.append((before, tick))
+        last[tick.instrument] = tick
+    return pairs
+
+
+def _clock_notes(pairs: Sequence[tuple[Tick, Tick]]) -> Iterable[str]:
     """The recorder's clock against the exchange's: the age of trades that were news."""
-    ages = [b.at - b.ltt for a, b in pairwise(rows) if b.ltt and b.ltt != a.ltt]
+    ages = [b.at - b.ltt for a, b in pairs if b.ltt and b.ltt != a.ltt]
     if not ages:
         return
     # Were the clock right, the typical trade would be some tenths of a second old.
@@ -194,7 +247,7 @@ def _clock_notes(rows: Sequence[Tick]) -> Iterable[str]:
     if abs(off) * SECOND > CLOCK_OFF:
         which = "behind" if off < 0 else "ahead of"
         yield f"the recorder's clock was about {abs(off):.1f} s {which} the exchange's; its times are used"
-    back = sum(0 < b.ltt < a.ltt for a, b in pairwise(rows))
+    back = sum(0 < b.ltt < a.ltt for a, b in pairs)
     if back:
         yield f"{back} rows carry an older last trade than the row before: kept, a price is a price"
 

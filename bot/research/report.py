@@ -45,10 +45,11 @@ def write_backtest(path: Path, days: Sequence[Told], result: dict[str, Any]) -> 
 
 
 def _together(result: dict[str, Any]) -> str:
-    head = ("file", "ticks", "trades", "gross", "charges", "net")
+    head = ("file", "sample", "spread", "ticks", "trades", "won net", "gross", "charges", "net")
     rows = [*((row["file"], row) for row in result["files"]), ("together", result["total"])]
     body = "".join(
-        f"<tr><td>{name}</td><td>{row['ticks']:,}</td><td>{row['trades']}</td>"
+        f"<tr><td>{name}</td><td>{_sample(row)}</td><td>{row['spread']}</td><td>{row['ticks']:,}</td>"
+        f"<td>{row['trades']}</td><td>{_share(row['hit_rate_net'] or 0.0, bool(row['trades']))}</td>"
         f"<td>{row['gross_rupees']:,.2f}</td><td>{row['charges_rupees']:,.2f}</td>"
         f'<td class="{"neg" if row["net_rupees"] < 0 else "pos"}">{row["net_rupees"]:,.2f}</td>'
         f"<td>{_interval(row['net_per_trade'])}</td></tr>"
@@ -58,6 +59,12 @@ def _together(result: dict[str, Any]) -> str:
     said = verdict(Interval(**result["total"]["net_per_trade"]))
     tone = "" if said.startswith("No edge after") else " open"
     return f'<p class="verdict{tone}">{said}</p><table><tr>{names}</tr>{body}</table>'
+
+
+def _sample(row: dict[str, Any]) -> str:
+    if row["model"] == "none" or "in_sample" not in row:
+        return "–"
+    return "in-sample" if row["in_sample"] else "out-of-sample"
 
 
 def _page(told: Told, result: dict[str, Any]) -> DayPage:
@@ -90,6 +97,8 @@ def _page(told: Told, result: dict[str, Any]) -> DayPage:
     page.marks, page.steps = marks_of(outcome.fills), steps_of(outcome.trips)
     if told.arms:
         page.arms, page.arms_words = [_range(arm) for arm in told.arms], _arms_words(told.arms)
+    elif len(recorded.contracts) > 1:
+        page.notes.append("several instruments: not compared with random entries (give a file an instrument)")
     return page
 
 
@@ -217,6 +226,7 @@ def _facts(outcome: Outcome, recorded: RecordedDay, result: dict[str, Any]) -> l
     gaps = f"{len(recorded.gaps)} over 60 s" + (
         f", longest {max(recorded.gaps):.0f} s" if recorded.gaps else ""
     )
+    threshold = total["threshold"] if outcome.model != "none" else "none"
     spread = f"{outcome.spread}; crossing it cost {_rupees(round(outcome.spread_lost))}, within gross"
     if recorded.assumed:
         spread += (
@@ -234,7 +244,7 @@ def _facts(outcome: Outcome, recorded: RecordedDay, result: dict[str, Any]) -> l
         ("stop", f"₹{result['stop_rupees']:g} of premium per unit: a trigger, not a maximum loss"),
         ("entries refused", refused or "none"),
         ("model", outcome.model if outcome.model != "none" else "none: the entry rule alone"),
-        ("threshold, sign", f"{total['threshold']}, rel_diff = {total['rel_diff']}"),
+        ("threshold, sign", f"{threshold}, rel_diff = {total['rel_diff']}"),
         ("data", f"sha256 {recorded.sha256[:16]}…, {recorded.duplicates} duplicates dropped"),
         ("gaps", gaps),
         ("stale ticks", f"{100 * recorded.stale:.0f} % repeat the last price"),

@@ -6,7 +6,7 @@ from bot.storage.lease import Found, LeaseUnreachable
 
 
 class SimLease:
-    """storage.lease.LeaseStore, for all bots of one simulated day. `away` is asked at every call."""
+    """storage.s3_lease.LeaseStore, for all bots of one simulated day. `away` is asked at every call."""
 
     def __init__(self) -> None:
         self.away: Callable[[], bool] = lambda: False

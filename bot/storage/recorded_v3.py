@@ -15,6 +15,7 @@ from bot.storage.tick_source import (
     TickFileKind,
     instant_of,
     kind_of,
+    names_zone,
     open_plain,
     unreadable,
 )
@@ -39,6 +40,7 @@ class Item(NamedTuple):
     exchange_at: Nanos
     instrument: InstrumentKey
     feed: FeedDict
+    naive: bool = False  # its time named no zone
 
 
 def read_feeds(path: Path) -> Iterator[RecordedFeed]:
@@ -64,7 +66,8 @@ def recorded_items(path: Path) -> Iterator[Item]:
             if "instrumentKey" in value:
                 feed = {k: v for k, v in value.items() if k not in ("instrumentKey", "_insertion_time")}
                 # The recorder kept no currentTs: the feed's own clock is not known.
-                yield Item(line, instant_of(value["_insertion_time"]), 0, value["instrumentKey"], feed)
+                text = value["_insertion_time"]
+                yield Item(line, instant_of(text), 0, value["instrumentKey"], feed, not names_zone(text))
             elif "feeds" in value:
                 exchange_at = int(value["currentTs"]) * MILLISECOND
                 for key, feed in value["feeds"].items():

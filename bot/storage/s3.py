@@ -25,8 +25,8 @@ _CONFIG: Final = Config(
 )
 _KEYS: Final = "Check the machine's role, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in its environment."
 _ADVICE: Final = {
-    "NoSuchBucket": "There is no bucket of this name. Create it, or correct [archive] root.",
-    "AccessDenied": "The credentials may not write here. Allow s3:GetObject and s3:PutObject on {address}*.",
+    "NoSuchBucket": "There is no bucket of this name. Create it, or correct {what}.",
+    "AccessDenied": "The credentials may not {rights} {address}*.",
     "InvalidAccessKeyId": f"The credentials are not known. {_KEYS}",
     "SignatureDoesNotMatch": f"The credentials are wrong. {_KEYS}",
     "InvalidToken": f"The credentials are wrong. {_KEYS}",
@@ -48,12 +48,15 @@ class S3Store:
     """Objects `s3://bucket/prefix/key`."""
 
     passing: tuple[type[Exception], ...] = (S3Fault, OSError)
+    # For people, where the address stands and which rights are wanted:
+    what = "[archive] root"
+    rights = "write here. Allow s3:GetObject and s3:PutObject on"
 
-    def __init__(self, bucket: str, prefix: str) -> None:
+    def __init__(self, bucket: str, prefix: str, config: Config = _CONFIG) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         try:
-            self._client = boto3.client("s3", config=_CONFIG)
+            self._client = boto3.client("s3", config=config)
         except (BotoCoreError, ValueError) as error:  # ValueError: an AWS_ENDPOINT_URL that is no address
             raise ArchiveRefused(f"{self.address('')}: S3 can't be set up ({error}).") from error
 
@@ -153,7 +156,8 @@ class S3Store:
         advice = _ADVICE.get(code)
         if advice is None:
             return S3Fault(f"S3 said {code}: {error.response['Error'].get('Message', '')}")
-        return ArchiveRefused(f"{self.address('')}: {advice.format(address=self.address(''))} (S3: {code})")
+        words = {"address": self.address(""), "what": self.what, "rights": self.rights}
+        return ArchiveRefused(f"{self.address('')}: {advice.format(**words)} (S3: {code})")
 
     def _unreachable(self, error: BotoCoreError) -> Exception:
         if isinstance(error, NoCredentialsError | PartialCredentialsError):

@@ -35,6 +35,9 @@ class TickFileError(ValueError):
         self.path, self.line, self.problem = path, line, problem
         super().__init__(f"{path}, line {line}: {problem}" if line else f"{path}: {problem}")
 
+    def __reduce__(self) -> tuple[type["TickFileError"], tuple[Path, int | None, str]]:
+        return type(self), (self.path, self.line, self.problem)  # it also travels between processes
+
 
 class Book(NamedTuple):
     """The best level. 0 = not known."""
@@ -106,3 +109,8 @@ def instant_of(text: str) -> Nanos:
     if text[19:20] == "." and fraction.isdecimal() and len(fraction) <= 9:
         return _second(text[:19]) + int(fraction.ljust(9, "0"))
     return _second(text)
+
+
+def names_zone(text: str) -> bool:
+    """Does this time say where it was read? If not, it is taken for IST."""
+    return "+" in text or text.endswith(("Z", "z")) or text.count("-") > 2

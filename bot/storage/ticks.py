@@ -21,6 +21,7 @@ from bot.storage.tick_source import (
     TickFileKind,
     instant_of,
     kind_of,
+    names_zone,
     open_plain,
     plausible,
     unreadable,
@@ -54,7 +55,7 @@ class TickFile:
         """`instrument` names the rows of a CSV that don't name theirs; default: the file's stem."""
         self.path = path
         self.kind = kind_of(path)
-        self.ticks = self.quoted = self.duplicates = self.depth_only = 0
+        self.ticks = self.quoted = self.duplicates = self.depth_only = self.naive = 0
         self._instrument = instrument or path.name.partition(".")[0]
         next(iter(self))
 
@@ -62,6 +63,7 @@ class TickFile:
         self.ticks = self.duplicates = 0
         self.quoted = 0  # ticks with both sides of the book known
         self.depth_only = 0  # messages that moved the book and were no tick
+        self.naive = 0  # rows whose time names no zone: taken for IST
         for tick in self._csv() if self.kind is TickFileKind.CSV else self._recorded():
             self.ticks += 1
             self.quoted += tick.bid > 0 and tick.ask > 0
@@ -72,7 +74,8 @@ class TickFile:
     def _recorded(self) -> Iterator[Tick]:
         previous: dict[InstrumentKey, FeedDict] = {}
         books: dict[InstrumentKey, Book] = {}
-        for line, at, exchange_at, key, feed in recorded_items(self.path):
+        for line, at, exchange_at, key, feed, naive in recorded_items(self.path):
+            self.naive += naive
             # The recorder printed what the wire said: equal values were equal bytes.
             if previous.get(key) == feed:
                 self.duplicates += 1
@@ -100,6 +103,7 @@ class TickFile:
         columns = _columns(self.path, *next(rows))
         prices = [columns[name] for name in ("bid_price", "ask_price") if name in columns]
         width, named = max(columns.values()) + 1, columns.get("instrument")
+        timestamp = columns["timestamp"]
         for line, row in rows:
             if len(row) != width:
                 problem = f"{len(row)} columns where the header names {width}. Repair or delete this line."
@@ -110,6 +114,7 @@ class TickFile:
                 self.duplicates += 1
                 continue
             previous[key] = row
+            self.naive += not names_zone(row[timestamp])
             if quoted and not row[columns["ltp"]]:
                 self.depth_only += 1
                 continue
