@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 TRAIN := .venv-train
 SDK := .venv-sdk
+NAUTILUS := .venv-nautilus
 COMPILED := build/compiled
 
-.PHONY: help env demo test test-components test-compiled soak lint proto lock bench bench-compiled compile docs train-env sdk-env cloud-env dask-env clean
+.PHONY: help env demo test test-components test-compiled soak lint proto lock bench bench-compiled compile docs train-env sdk-env nautilus-env cloud-env dask-env clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -49,6 +50,8 @@ lock: env ## write the lock files anew
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-run.lock
 	echo upstox-python-sdk==2.30.0 | $(BIN)/uv pip compile - --universal --python-version 3.11 --no-emit-package uuid \
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-sdk.lock
+	echo nautilus_trader==1.221.0 | $(BIN)/uv pip compile - --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-nautilus.lock
 	echo mypy setuptools types-protobuf | tr ' ' '\n' | $(BIN)/uv pip compile - -c requirements.lock --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-compile.lock
 	$(BIN)/uv pip compile requirements-cloud.in --universal --python-version 3.11 \
@@ -64,14 +67,9 @@ soak: env ## hours: every property at 2,000 examples, 20,000 simulated days, pla
 	$(BIN)/python -m tests.planted_bugs --search 2000
 	$(BIN)/python -m tests.fuzz 1000000 100000
 
-bench: env ## decision path, memory and start, observers, growth with instruments, backtest
-	-$(BIN)/python -m benchmarks.decision_path
-	$(MAKE) bench-compiled
-	$(BIN)/python -m benchmarks.startup
-	$(BIN)/python -m benchmarks.observers
-	$(BIN)/python -m benchmarks.instruments
-	$(BIN)/python -m benchmarks.backtest_rate
-	$(BIN)/python -m benchmarks.monitoring_down
+bench: env nautilus-env ## every benchmark, and docs/performance.md of them; on a machine that does nothing else
+	@if command -v cc > /dev/null; then $(MAKE) compile; fi
+	$(BIN)/python -m benchmarks.performance
 
 docs: env ## docs/metrics.md and the dashboards' JSON, made anew
 	$(BIN)/python -m bot.telemetry.metrics_doc > docs/metrics.md
@@ -123,5 +121,12 @@ dask-env: .venv-dask/.ready ## Dask and pyarrow in .venv-dask/, for bot sweep --
 	.venv-dask/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+nautilus-env: $(NAUTILUS)/.ready ## NautilusTrader in .venv-nautilus/, which the backtest is measured beside
+
+$(NAUTILUS)/.ready: requirements-nautilus.lock
+	$(PYTHON) -m venv $(NAUTILUS)
+	$(NAUTILUS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-nautilus.lock
+	@touch $@
+
 clean: ## remove environments and caches
-	rm -rf $(VENV) $(TRAIN) $(SDK) .venv-cloud .venv-dask $(COMPILED) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRAIN) $(SDK) $(NAUTILUS) .venv-cloud .venv-dask $(COMPILED) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,9 +1,9 @@
-"""Our backtest beside NautilusTrader's: the same rule (no model) on the same ticks, each in a process of its own.
+"""Our backtest beside NautilusTrader's: the same rule (no model), the same ticks, each in its own process.
 
-In turn, several times; compared by the CPU time of the run alone (data are loaded before the clock starts) and by
-peak memory. Orders differ where the engines do: NautilusTrader's matching, stops and latency are its own, so
-the round trips are near each other and not equal. Run: `make nautilus-env`, then
-`python -m benchmarks.against_nautilus [FILE]` (a recorded file instead of the synthetic day); `make bench` does both.
+In turn, several times; compared by the CPU time of the run alone (data are loaded before the clock starts)
+and by peak memory. Orders differ where the engines do: NautilusTrader's matching, stops and latency are its
+own, so the round trips are near each other and not equal. Run: `make nautilus-env`, then `python -m
+benchmarks.against_nautilus [FILE]` (a recorded file instead of the synthetic day); `make bench` does both.
 """
 
 import json

@@ -1,8 +1,9 @@
 """A frame's way to a probability: ours beside the way of the script that this bot replaces, written afresh.
 
-That script turned each frame into a dictionary (MessageToDict), ran the filter with numpy matrices, and asked a Keras
-model (Conv1D, LSTM, Dense) by `predict` for one window at a time. Its half runs in `.venv-train` (TensorFlow), in a
-process of its own, between two halves of ours; the weights are random, for only the time counts. Run: `make bench`.
+That script turned each frame into a dictionary (MessageToDict), ran the filter with numpy matrices, and
+asked a Keras model (Conv1D, LSTM, Dense) by `predict` for one window at a time. Its half runs in `.venv-
+train` (TensorFlow), in a process of its own, between two halves of ours; the weights are random, for only
+the time counts. Run: `make bench`.
 """
 
 import json
@@ -38,7 +39,7 @@ def ours(frames: list[tuple[int, bytes]]) -> list[int]:
     """Nanoseconds from bytes to the decision, frame by frame."""
     from benchmarks.decision_path import KEY, MODEL
     from bot.core.engine import Engine
-    from bot.core.events import BrokerSnapshot, FeedUp, OrderStreamUp
+    from bot.core.events import BrokerSnapshot, Event, FeedUp, OrderStreamUp
     from bot.core.forecast import RelDiff
     from bot.core.rules import Contract, RiskRules, Rules
     from bot.core.session import Session
@@ -50,7 +51,8 @@ def ours(frames: list[tuple[int, bytes]]) -> list[int]:
     contracts = [Contract(KEY, 75, 75, 5, 1800, "NSE")]
     engine = Engine(Rules(risk=RiskRules(entries_per_day=0)), session, contracts, classify, 1)
     decoder, at = MarketDecoder([KEY]), session.open_at
-    for event in (FeedUp(at, 0), OrderStreamUp(at, 0), BrokerSnapshot(at, 0, 0, (), ())):
+    ready: tuple[Event, ...] = (FeedUp(at, 0), OrderStreamUp(at, 0), BrokerSnapshot(at, 0, 0, (), ()))
+    for event in ready:
         engine.handle(event)
     times = []
     for moment, frame in frames:
@@ -91,7 +93,7 @@ def theirs(path: Path) -> dict[str, dict[str, float]]:
     model = keras.Sequential(
         [keras.Input((10, 3)), layers.Conv1D(32, 3), layers.LSTM(32), layers.Dense(1, "sigmoid")]
     )
-    frames: list[tuple[int, bytes]] = pickle.loads(path.read_bytes())  # noqa: S301 - our parent wrote it
+    frames: list[tuple[int, bytes]] = pickle.loads(path.read_bytes())  # our parent wrote it
     update, window = numpy_filter(), list[list[float]]()
     times: dict[str, list[int]] = {"dictionary": [], "filter": [], "predict": [], "whole": []}
     for number, (_, frame) in enumerate(frames[: THEIR_FRAMES + THEIR_WARM]):
@@ -132,7 +134,8 @@ def main() -> int:
         sys.stderr.write(f"{THEIR_FRAMES} frames the first way\n")
         done = subprocess.run(
             [str(THEIRS), "-m", "benchmarks.first_way", str(path)],
-            cwd=ROOT, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}, capture_output=True, text=True, check=True,
+            cwd=ROOT, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}, check=True, capture_output=True,
+            text=True,
         )  # fmt: skip
         times += ours(frames)
     other = json.loads(done.stdout.splitlines()[-1])

@@ -1,9 +1,9 @@
 """NautilusTrader's side of against_nautilus.py: the same rule on the same ticks. Runs in `.venv-nautilus`.
 
-It knows nothing of this project but the file of ticks it is given. Per tick a QuoteTick (bid, ask,
-sizes: what orders match against) and a TradeTick (the last price: what the filter eats). An entry is a limit at
-the ask plus a tick, good for two seconds; a stop rests at the exchange ₹50 under the fill; an exit takes it back
-and sells by a limit five ticks through the bid, priced anew each second.
+It knows nothing of this project but the file of ticks it is given. Per tick a QuoteTick (bid, ask, sizes:
+what orders match against) and a TradeTick (the last price: what the filter eats). An entry is a limit at
+the ask plus a tick, good for two seconds; a stop rests at the exchange ₹50 under the fill; an exit takes it
+back and sells by a limit five ticks through the bid, priced anew each second.
 """
 
 import json
@@ -43,15 +43,16 @@ LATENCY_NS = 40_000_000  # the mean of an order call over the twin's wire
 
 def contract(last_ns: int) -> OptionContract:
     return OptionContract(
-        InstrumentId(Symbol("OPTION"), NSE), Symbol("OPTION"), AssetClass.INDEX, USD, 2, Price.from_str("0.05"),
+        InstrumentId(Symbol("OPTION"), NSE), Symbol("OPTION"), AssetClass.INDEX, USD, 2,
+        Price.from_str("0.05"),
         Quantity.from_int(1), Quantity.from_int(1), "INDEX", OptionKind.CALL, Price.from_str("25000.00"),
         0, last_ns + 10**15, 0, 0,
     )  # fmt: skip
 
 
-class Rule(Strategy):
-    """Constant-velocity Kalman filter in plain floats; flat: buy when falling below the estimate; long: sell when
-    rising above it.
+class Rule(Strategy):  # type: ignore[misc]  # it is not installed here
+    """Constant-velocity Kalman filter in plain floats. Flat: buy when falling below the estimate; long: sell
+    when rising above it.
     """
 
     def __init__(self, option: OptionContract, lot: int) -> None:

@@ -1,9 +1,9 @@
-"""Tick bytes in → order bytes out: how long from a frame of the market to the last byte of the order it causes?
+"""Tick bytes in → order bytes out: from a frame of the market to the last byte of the order it causes.
 
-The assembled bot (shipped model, journal on disk, orders over HTTP) against the twin in a process of its own,
-many times faster than life. Counted are the orders that a tick decides: entries, and exits by modifying the stop.
-An entry waits for its record to be on disk; so the disk's own commit times of the same run stand beside. Our own
-rate limit is lifted: waiting for a turn is no latency. Run: `make bench`.
+The assembled bot (shipped model, journal on disk, orders over HTTP) against the twin in a process of its
+own, many times faster than life. Counted are the orders that a tick decides: entries, and exits by
+modifying the stop. An entry waits for its record to be on disk; so the disk's own commit times of the same
+run stand beside. Our own rate limit is lifted: waiting for a turn is no latency. Run: `make bench`.
 """
 
 import asyncio
@@ -103,9 +103,13 @@ def listen_in(watch: Watch) -> None:
         return result
 
     patches: list[tuple[Any, str, Any]] = [
-        (MarketDecoder, "decode", decoding), (_SelectorSocketTransport, "write", writing), (SqliteJournal, "commit", committing),
-        (UpstoxRest, "place", placing), (UpstoxRest, "modify", modifying), (rest, "ORDER_LIMITS", (Limit(1, 1_000_000),)),
-    ]  # fmt: skip
+        (MarketDecoder, "decode", decoding),
+        (_SelectorSocketTransport, "write", writing),
+        (SqliteJournal, "commit", committing),
+        (UpstoxRest, "place", placing),
+        (UpstoxRest, "modify", modifying),
+        (rest, "ORDER_LIMITS", (Limit(1, 1_000_000),)),
+    ]
     for owner, name, value in patches:
         setattr(owner, name, value)
 
@@ -127,6 +131,20 @@ async def traded(url: str, token: str, folder: Path, watch: Watch) -> None:
         await trade(plan, stop)
 
 
+def address_of(twin: "subprocess.Popen[str]") -> tuple[str, str]:
+    """The twin's base address and its token, as it tells them."""
+    assert twin.stdout is not None
+    told = ""
+    while not (token := re.search(r"token +(\S+)", told)):
+        said = twin.stdout.readline()
+        if not said:
+            raise SystemExit(f"the twin did not start: {told}")
+        told += said
+    address = re.search(r"REST +(\S+)", told)
+    assert address is not None
+    return address[1], token[1]
+
+
 def percentile_ms(values: list[int], share: float) -> float:
     ranked = sorted(values)
     return round(ranked[min(int(share * len(ranked)), len(ranked) - 1)] / 1e6, 3)
@@ -142,21 +160,15 @@ def main() -> int:
     listen_in(watch)
     command = [sys.executable, "-m", "bot", "twin", "--speed", str(SPEED), "--at", "09:20", "--port", "0"]
     sys.stderr.write(f"trading for {SECONDS:.0f} s, {SPEED:.0f} times faster than life\n")
-    with TemporaryDirectory(prefix="bench-") as folder:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1) as twin:
-            assert twin.stdout is not None
-            told = ""
-            while not (found := re.search(r"token +(\S+)", told)):
-                said = twin.stdout.readline()
-                if not said:
-                    raise SystemExit(f"the twin did not start: {told}")
-                told += said
-            address = re.search(r"REST +(\S+)", told)
-            assert address is not None
-            try:
-                asyncio.run(traded(address[1], found[1], Path(folder), watch))
-            finally:
-                twin.terminate()
+    with (
+        TemporaryDirectory(prefix="bench-") as folder,
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1) as twin,
+    ):
+        try:
+            url, token = address_of(twin)
+            asyncio.run(traded(url, token, Path(folder), watch))
+        finally:
+            twin.terminate()
     orders, commits = percentiles_ms(watch.latencies), percentiles_ms(watch.commits)
     limit = round(LIMIT_MS + commits["p99_ms"], 3)
     result = {

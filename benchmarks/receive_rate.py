@@ -1,7 +1,7 @@
 """How many ticks a second can one core receive and decide on? Over a real socket, as fast as it reads.
 
-A process of its own plays the broker; this one receives as the bot does (feed, decoder, filter, shipped model at
-every tick, strategy, metrics): instruments.py with a broker that never waits. Run: `make bench`.
+A process of its own plays the broker; this one receives as the bot does (feed, decoder, filter, shipped
+model at every tick, strategy, metrics): instruments.py with a broker that never waits. Run: `make bench`.
 """
 
 import json

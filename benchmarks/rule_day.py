@@ -1,4 +1,4 @@
-"""Our side of against_nautilus.py: the backtest's engine and exchange over a file of ticks, rule only, no model.
+"""Our side of against_nautilus.py: the backtest's engine and exchange over a file of ticks, rule only.
 
 Run by against_nautilus.py in a process of its own, so that its memory is its own.
 """
