@@ -2,7 +2,7 @@
 
 import asyncio
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import time
 from pathlib import Path
@@ -19,7 +19,7 @@ from bot.sim.orders import ExchangeRules
 from bot.storage.model import LoadedModel, load_model
 from bot.telemetry.logs import Logs
 from bot.twin.faults import Fault
-from bot.twin.market_source import synthetic
+from bot.twin.market_source import MarketEvent, synthetic
 from bot.twin.server import Twin
 from bot.upstox.auth import Token
 from bot.upstox.rest import Hosts
@@ -52,6 +52,17 @@ class ShortDay:
     sandbox_of: Callable[[str], Sandbox] | None = None  # given the twin's token
     companions: tuple[str, ...] = ()
     alertmanager: str = ""
+    session: Session = SHORT
+
+    def market(self) -> Iterator[MarketEvent]:
+        """What the twin plays."""
+        session = self.session
+        return synthetic(
+            SyntheticMarket(
+                KEY, tick=5, lot=65, seed=self.seed, opens_at=session.open_at, closes_at=session.close_at,
+                start_price=300_00, shocks=self.shocks,
+            )
+        )  # fmt: skip
 
     def run(self) -> "Outcome":
         """The whole day, in virtual time."""
@@ -62,12 +73,9 @@ class ShortDay:
 
     async def _day(self, clock: LockstepClock) -> "Outcome":
         contract = Contract(KEY, self.quantity, 65, 5, 1755, "NSE")
-        market = SyntheticMarket(
-            KEY, tick=5, lot=65, seed=self.seed, opens_at=SHORT.open_at, closes_at=SHORT.close_at,
-            start_price=300_00, shocks=self.shocks,
-        )  # fmt: skip
+        session = self.session
         twin = Twin(
-            clock, {KEY: contract}, synthetic(market), opens_at=SHORT.open_at, closes_at=SHORT.close_at,
+            clock, {KEY: contract}, self.market(), opens_at=session.open_at, closes_at=session.close_at,
             seed=self.seed, faults=self.faults, rules=self.exchange,
         )  # fmt: skip
         addresses = await twin.start()
@@ -95,7 +103,7 @@ class ShortDay:
         return Plan(
             mode=self.mode,
             clock=clock,
-            session=SHORT,
+            session=self.session,
             contracts=(contract,),
             rules=self.rules,
             model=model,

@@ -243,3 +243,26 @@ def test_an_exit_decided_before_any_price_is_booked_at_the_first(
     desk.heartbeat()
     desk.snapshot(position=75)
     assert only(desk.tick(29_000), PlaceOrder).decision.price == 29_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "page"),
+    [
+        (OrderType.SL, Reason.STOP_LOSS, "PositionUnprotected"),
+        (OrderType.LIMIT, Reason.SIGNAL_EXIT, "ExitNotFilled"),
+    ],
+)
+def test_a_sell_in_doubt_beside_the_stop_costs_the_stop_and_is_paged_in_5_seconds(
+    desk: Desk, kind: OrderType, reason: Reason, page: str
+) -> None:
+    """Σ live SELLs comes first: while the other may live the stop goes, and somebody hears of it."""
+    desk.enter()
+    other = desk.stop._replace(tag="k260916r1n9", order_type=kind, reason=reason)
+    desk.engine.account.sent(other, desk.mono)
+    cancel = only(desk.answer(other, Outcome.UNKNOWN), CancelOrder)
+    assert (cancel.tag, cancel.reason) == (desk.stop.tag, "one_too_many")
+    desk.word(desk.stop, "cancelled")
+    said = [command for _ in range(5) for command in desk.heartbeat()]
+    assert [alert.name for alert in said if isinstance(alert, Alert)] == [page]
+    later = [c for _ in range(20) for c in (*desk.heartbeat(), *desk.snapshot(position=75))]
+    assert [order.quantity for order in later if isinstance(order, PlaceOrder)][:1] == [75]

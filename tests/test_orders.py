@@ -112,6 +112,58 @@ def _facts(account: Account) -> list[object]:
     return [*(getattr(order, name) for name in names), list(account.open), account.position(KEY)]
 
 
+@st.composite
+def lives(draw: st.DrawFn) -> tuple[list[OrderReport], int, int]:
+    """All the words of one BUY (parts at their own prices, amends, an end), its units and their paise."""
+    quantity, price = draw(st.integers(1, 20)) * 75, draw(st.integers(20_000, 40_000))
+    cuts = draw(st.lists(st.integers(1, quantity), max_size=6, unique=True).map(sorted))
+    whole = draw(st.booleans())
+    if whole and quantity not in cuts:
+        cuts.append(quantity)
+    words = [report("put order req received", quantity=quantity), report("open", quantity=quantity)]
+    units = value = 0
+    for filled in cuts:
+        value += (filled - units) * draw(st.integers(price - 500, price))
+        units = filled
+        status = draw(
+            st.sampled_from(["open", "modified", "not modified", "not cancelled", "modify pending"])
+        )
+        words.append(report(status, quantity=quantity)._replace(filled_quantity=units, filled_value=value))
+    if units == quantity:
+        end = "complete"
+    else:
+        end = draw(
+            st.sampled_from(
+                ["cancelled", "cancelled after market order", "rejected" if not units else "cancelled"]
+            )
+        )
+    words.append(report(end, quantity=quantity)._replace(filled_quantity=units, filled_value=value))
+    return words, units, value
+
+
+@given(lives(), st.data())
+def test_whatever_its_life_every_interleaving_of_the_words_ends_in_one_account(
+    life: tuple[list[OrderReport], int, int], data: st.DataObject
+) -> None:
+    """With repetitions, too: position, money, charges and the end agree."""
+    words, units, value = life
+    quantity = words[0].quantity
+    ends = []
+    for _ in range(2):
+        heard = [*words, *data.draw(st.lists(st.sampled_from(words), max_size=8))]
+        account = Account([KEY], CARD)
+        account.sent(place(quantity=quantity), 0)
+        fills = [
+            made.fill for word in data.draw(st.permutations(heard)) if (made := account.heard(word)).fill
+        ]
+        order = account.orders[TAG]
+        assert (account.position(KEY), order.filled_value) == (units, value)
+        assert (sum(fill.quantity for fill in fills), sum(fill.value for fill in fills)) == (units, value)
+        assert sum(fill.charges for fill in fills) == account.charges
+        ends.append((order.state, account.charges, account.holdings[KEY].cost, list(account.open)))
+    assert ends[0] == ends[1]
+
+
 STOP = "k260916r1n2"
 STOP_LIFE = [
     report(

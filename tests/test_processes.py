@@ -1,68 +1,19 @@
 """The bot as processes against the twin (run, flatten, resume, SIGKILL), judged by the ledger of the twin."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
 
-from bot.twin.server import TOKEN
 from tests.conftest import at
 from tests.moto_server import Moto, point_boto3
-from tests.test_preflight import TEXT
-from tests.test_settings import write
+from tests.shell import Shell, until
 from tests.twin_thread import TwinThread
 
-ROOT = Path(__file__).parents[1]
 SPEED = 20.0
-
-
-class Shell:
-    """One folder, one settings file; commands of the bot in it."""
-
-    def __init__(self, folder: Path, twin: TwinThread, **more: str) -> None:
-        folder.mkdir(exist_ok=True)
-        self._config = write(folder, TEXT)
-        self._environ = os.environ | {
-            "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200",
-            "BOT_LIVE_ACCESS_TOKEN": TOKEN,
-            "BOT_BROKER__API_HOST": twin.rest, "BOT_BROKER__ORDER_HOST": twin.rest,
-            "BOT_DATA__FOLDER": str(folder / "data"), "BOT_ARCHIVE__ROOT": str(folder / "archive"),
-            "BOT_MODEL__PATH": str(ROOT / "models" / "trade_classifier.tflite"), "BOT_TELEMETRY__PORT": "0",
-            "BOT_STRATEGY__THRESHOLD": "0.01", "BOT_STRATEGY__WARMUP_TICKS": "20",
-            "BOT_PROCESS__CRASH_LOOP_BOOTS": "0",
-        } | more  # fmt: skip
-
-    def start(self, *words: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "bot", *words, "--config", str(self._config)],
-            env=self._environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def say(self, *words: str) -> tuple[int, str]:
-        """Run to its end: the exit code, and all it said."""
-        process = self.start(*words)
-        said, _ = process.communicate(timeout=60)
-        return process.returncode, said
-
-    @contextmanager
-    def bot(self) -> "Iterator[subprocess.Popen[str]]":
-        """`bot run` beside us; killed at the end, unless it ended by itself."""
-        process = self.start("run")
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.communicate(timeout=20)
 
 
 @pytest.fixture
@@ -74,13 +25,6 @@ def twin() -> Iterator[TwinThread]:
 @pytest.fixture
 def shell(tmp_path: Path, twin: TwinThread) -> Shell:
     return Shell(tmp_path, twin)
-
-
-def until(what: Callable[[], object], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.02)
 
 
 def test_flatten_asks_the_running_bot_which_goes_on_and_enters_again_when_told(

@@ -5,7 +5,7 @@ from websockets.exceptions import ConnectionClosed
 
 from bot.core.events import Act
 from bot.core.units import SECOND
-from bot.twin.faults import Fault, FaultKind
+from bot.twin.faults import STREAM_OF, Fault, FaultKind, Faults
 from bot.twin.script import ScriptRefused, read_commands, read_script
 from tests.conftest import DAY, KEY, at
 from tests.test_cli import invoke
@@ -52,6 +52,15 @@ def test_every_fault_can_be_said(kind):
         assert fault.kind is kind
         return
     pytest.fail(f"{words} cannot be said")
+
+
+@pytest.mark.parametrize("kind", sorted(set(FaultKind) - set(STREAM_OF) - {FaultKind.REJECT}))
+def test_a_fault_that_lasts_a_while_wants_to_know_how_long(kind):
+    faults = Faults()
+    faults.arm(Fault(0, kind, 5.0, quantity=65), 5 * SECOND)
+    if faults.rages(kind, SECOND):
+        with pytest.raises(ScriptRefused, match="for how long"):
+            read_commands(kind.value.replace("_", " "), 0)
 
 
 @pytest.mark.parametrize(

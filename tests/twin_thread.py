@@ -11,6 +11,7 @@ from bot.core.rules import Contract
 from bot.core.session import Session
 from bot.core.units import Nanos
 from bot.run.live import WallClock
+from bot.sim.exchange import SimExchange
 from bot.sim.market import Shock, SyntheticMarket
 from bot.twin.faults import Fault
 from bot.twin.market_source import synthetic
@@ -51,9 +52,13 @@ class TwinThread:
         self._loop.call_soon_threadsafe(self._playing.cancel)
         self._thread.join(10)
 
-    def position(self) -> int:
+    @property
+    def exchange(self) -> SimExchange:
         assert self.twin is not None
-        return sum(row.quantity for row in self.twin.exchange.positions())
+        return self.twin.exchange
+
+    def position(self) -> int:
+        return sum(row.quantity for row in self.exchange.positions())
 
     def call(self, work: Callable[[Twin], Awaitable[None]]) -> None:
         """Do something with the twin, on its own loop."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bot.assemble.day import Plan
 
 EXIT_DONE: Final = 0
+EXIT_CRASHED: Final = 1  # by what nobody foresaw: the next start reconciles and goes on
 EXIT_REFUSED: Final = 3  # somebody must mend something before the bot can trade
 EXIT_UNRECONCILED: Final = 4
 EXIT_HOLDING: Final = 5

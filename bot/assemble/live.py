@@ -10,9 +10,9 @@ from datetime import date
 
 from bot.assemble.access import NEW_TOKEN, access_of, first_token
 from bot.assemble.broker import Sandbox
+from bot.assemble.closing import EXIT_CRASHED, EXIT_DONE
 from bot.assemble.control import Control
 from bot.assemble.courier import Courier
-from bot.assemble.day import EXIT_DONE
 from bot.assemble.kill_switch import KillSwitch
 from bot.assemble.lease import lease_for
 from bot.assemble.live_day import EXIT_REFUSED, LiveDay, live_day
@@ -72,6 +72,9 @@ def run_live(
         if problem := say_refused(settings.telemetry.alertmanager, refused.problems, session):
             logs.log.error("message_not_delivered", name="MorningMessage", problem=problem)  # noqa: TRY400 - words
         raise
+    except Exception as error:  # noqa: BLE001 - the process ends by it, with its words redacted; the next start goes on
+        logs.crashed(error)
+        return EXIT_CRASHED
     finally:
         logs.close()
         lock.release()

@@ -63,7 +63,8 @@ def run(
 ) -> None:
     """Trade one day with the settings in bot.toml, then exit. Early: waits. Late: joins safely.
 
-    Exit codes: 0 done, or no session today · 2 wrong settings, every one listed · 3 somebody must mend
+    Exit codes: 0 done, or no session today · 1 an error nobody foresaw (the next start goes on) ·
+    2 wrong settings, every one listed · 3 somebody must mend
     something first: a year the calendar lacks, no instrument master, a contract that is gone · 4 the books
     differ from the broker's · 5 ended holding a position.
     """
@@ -138,9 +139,9 @@ def twin(
     Things go wrong on command: by --script, or at any time by POST /twin/faults (the same words, no time):
 
     drop market, drop portfolio, half open market, half open portfolio, stall market 20s,
-    refuse handshake 20s, redirect handshake, reject modify "RMS:text", lose reply place,
-    late acceptance 8s, slow reply cancel 3s, thin book 5m 65, unauthorized 1m, blocked 1m,
-    too many 10s, wrong address 1m.
+    refuse handshake 20s, redirect handshake, reject modify "RMS:text", deny place UDAPI1037,
+    lose reply place, late acceptance 8s, slow reply cancel 3s, thin book 5m 65,
+    shuffle portfolio 5m, unauthorized 1m, blocked 1m, too many 10s, wrong address 1m, down 30s.
 
     It lives in a day of its own: with --settings, login, preflight and run ask it for the time.
     """

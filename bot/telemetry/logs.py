@@ -75,6 +75,10 @@ class Logs:
         """Never let this value out: call it for every token and key the moment it is known."""
         self._redactor.hide(secret)
 
+    def crashed(self, error: BaseException) -> None:
+        """The last words of a process that ends by `error`."""
+        self._crashed(type(error), error, error.__traceback__)
+
     def close(self, timeout_seconds: float = 2.0) -> None:
         """Write what waits, for so long at most, and give `logging`, the hooks and structlog back."""
         root = logging.getLogger()

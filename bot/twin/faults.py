@@ -31,6 +31,7 @@ class FaultKind(StrEnum):
     LATE_ACCEPTANCE = "late_acceptance"  # the next order call reaches the broker `seconds` late
     SLOW_REPLY = "slow_reply"  # the next order call is done at once and answered `seconds` late
     THIN_BOOK = "thin_book"  # for `seconds` an order meets at most `quantity` a message: part fills
+    SHUFFLE_PORTFOLIO = "shuffle_portfolio"  # for `seconds` updates come in pairs, younger first, twice
     UNAUTHORIZED = "unauthorized"  # for `seconds` every call ends with 401
     BLOCKED = "blocked"  # …with 403 and the page of a proxy, which is HTML (§8.18)
     TOO_MANY = "too_many"  # …with 429

@@ -44,10 +44,12 @@ _NEEDS: Final = {
     FaultKind.LATE_ACCEPTANCE: _Needs(seconds=True, act=True),
     FaultKind.SLOW_REPLY: _Needs(seconds=True, act=True),
     FaultKind.THIN_BOOK: _Needs(seconds=True, quantity=True),
+    FaultKind.SHUFFLE_PORTFOLIO: _LASTING,
     FaultKind.UNAUTHORIZED: _LASTING,
     FaultKind.BLOCKED: _LASTING,
     FaultKind.TOO_MANY: _LASTING,
     FaultKind.WRONG_ADDRESS: _LASTING,
+    FaultKind.DOWN: _LASTING,
 }
 NAMES: Final = {kind.value.replace("_", " "): kind for kind in FaultKind}
 

@@ -74,6 +74,7 @@ class Sockets:
         self._tickets: dict[ServerConnection, Ticket] = {}
         self._wanted: dict[InstrumentKey, Wanted] = {}
         self._deaf: list[ServerConnection] = []  # half open, until the twin stops
+        self._held: list[tuple[str, str]] = []  # the update that waits for the next one (shuffled on command)
         self._server: Server | None = None
         self._base = ""
 
@@ -146,10 +147,16 @@ class Sockets:
 
     async def tell_portfolio(self, update: Json) -> None:
         """One update to those who asked for its kind: JSON in a text frame (upstox §4)."""
-        links = [
-            link for link in self._of(Stream.PORTFOLIO) if update["update_type"] in link.ticket.update_types
-        ]
-        await self.send(links, orjson.dumps(update).decode())
+        now_said = (str(update["update_type"]), orjson.dumps(update).decode())
+        if not self._floor.faults.rages(FaultKind.SHUFFLE_PORTFOLIO, self._clock.now()):
+            told, self._held = [*self._held, now_said], []
+        elif not self._held:
+            told, self._held = [], [now_said]
+        else:
+            told, self._held = [now_said, *self._held] * 2, []
+        for kind, data in told:
+            links = [link for link in self._of(Stream.PORTFOLIO) if kind in link.ticket.update_types]
+            await self.send(links, data)
 
     async def drop(self, stream: Stream) -> None:
         """Break the connections of one kind, without a close frame (1006). Each end departs like a frame."""
