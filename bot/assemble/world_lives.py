@@ -85,14 +85,15 @@ class Lives:
         return None
 
     async def once(self) -> DayResult:
-        """Another start, when the day is over."""
-        life = self._begin(0)
-        running.set(life)
-        task = asyncio.create_task(self._run(life))
-        running.set(None)
-        result = await task
-        assert result is not None
-        return result
+        """Another start, when the day is over; again while another bot holds the lease."""
+        while True:
+            life = self._begin(0)
+            running.set(life)
+            task = asyncio.create_task(self._run(life))
+            running.set(None)
+            if (result := await task) is not None:
+                return result
+            await asyncio.sleep(_REFUSED_SECONDS)
 
     def end(self) -> None:
         """`kill -9`, and nobody starts it again."""
