@@ -25,6 +25,7 @@ TICK_PATH = (
     "bot/core/engine.py",
     "bot/core/forecast.py",
     "bot/core/kalman.py",
+    "bot/core/operator.py",
     "bot/core/strategy.py",
     "bot/core/units.py",
     "bot/run/step.py",

@@ -27,6 +27,7 @@ from bot.storage.journal import JournalFailed
 BOOT_SECONDS: Final = 2.0  # from the end of one process to the next, beside what the trouble says
 LEASE_SECONDS: Final = 20.0
 _REFUSED_SECONDS: Final = 5.0  # a supervisor's patience with a start that is refused
+_FAILURES_MAX: Final = 10
 _EARLY_EFFECTS: Final = (1, 25)  # within which a start dies that dies early
 _SETTLED: Final[Nanos] = round(AWAY[Kind.KILL] * SECOND)
 
@@ -54,6 +55,7 @@ class Lives:
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _early_deaths: int = 0  # so many starts to come die early
     _ended_for_good: bool = False
+    _failures: int = 0
 
     async def live(self) -> DayResult | None:
         """Start it again whenever it ends before its time; how the day ended. None: it was ended for good."""
@@ -70,7 +72,7 @@ class Lives:
             result = self._left(task) if life.alive else None
             life.kill()
             self.loop.network.cut(life)
-            if result is not None or self._ended_for_good or self.over():
+            if result is not None or self._ended_for_good or self._hopeless or self.over():
                 task.cancel()
                 await asyncio.wait({task}, timeout=1.0)
                 return result
@@ -83,14 +85,15 @@ class Lives:
         return None
 
     async def once(self) -> DayResult:
-        """Another start, when the day is over."""
-        life = self._begin(0)
-        running.set(life)
-        task = asyncio.create_task(self._run(life))
-        running.set(None)
-        result = await task
-        assert result is not None
-        return result
+        """Another start, when the day is over; again while another bot holds the lease."""
+        while True:
+            life = self._begin(0)
+            running.set(life)
+            task = asyncio.create_task(self._run(life))
+            running.set(None)
+            if (result := await task) is not None:
+                return result
+            await asyncio.sleep(_REFUSED_SECONDS)
 
     def end(self) -> None:
         """`kill -9`, and nobody starts it again."""
@@ -190,6 +193,7 @@ class Lives:
             if isinstance(error, JournalFailed) and self.disk.full():
                 judge.marks["start refused: no disk"] += 1
             else:
+                self._failures += 1
                 judge.breaches.append(Breach(now, "13 no crash", f"{self.name}: {error!r}"))
             return None
         result = task.result()
@@ -203,6 +207,11 @@ class Lives:
         if result.exit_code != EXIT_HOLDING:
             judge.must_be_flat(now, f"{self.name} ended with exit code {result.exit_code}")
         return None
+
+    @property
+    def _hopeless(self) -> bool:
+        """It ends by itself again and again: more of it teaches nothing."""
+        return self._failures >= _FAILURES_MAX
 
     def _excuse(self, seconds: float) -> None:
         """Nothing can be demanded while nobody runs, and a little after."""
