@@ -266,3 +266,21 @@ def test_a_sell_in_doubt_beside_the_stop_costs_the_stop_and_is_paged_in_5_second
     assert [alert.name for alert in said if isinstance(alert, Alert)] == [page]
     later = [c for _ in range(20) for c in (*desk.heartbeat(), *desk.snapshot(position=75))]
     assert [order.quantity for order in later if isinstance(order, PlaceOrder)][:1] == [75]
+
+
+def test_a_buy_that_was_taken_and_is_never_seen_is_given_up_in_the_end_and_a_late_word_revives_it(
+    desk: Desk,
+) -> None:
+    """Neither in the book nor on the stream: else it would be cancelled each two seconds all day."""
+    order = only(desk.fall(), PlaceOrder)
+    desk.probability = 0.0
+    desk.answer(order, Outcome.ACCEPTED)
+    cancels = 0
+    for _ in range(300):
+        cancels += sum(isinstance(c, CancelOrder) for c in (*desk.heartbeat(), *desk.snapshot()))
+    assert desk.engine.flat
+    later = [c for _ in range(60) for c in (*desk.heartbeat(), *desk.snapshot())]
+    assert 0 < cancels <= 60
+    assert not [c for c in later if isinstance(c, CancelOrder)]
+    stop = only(desk.word(order, "complete", 75), PlaceOrder)
+    assert (stop.order_type, stop.quantity) == (OrderType.SL, 75)

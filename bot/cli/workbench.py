@@ -157,6 +157,32 @@ def train(
 
 
 @app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="The model's folder, like models/, or its .tflite file.")],
+    files: Annotated[list[Path], typer.Argument(help="Recorded ticks that did not teach it.")],
+    *,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write all figures here.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="One HTML file: reliability plot, threshold curve.")
+    ] = None,
+) -> None:
+    """Judge a model on tick files: skill, calibration, lift, baselines, and what is left after charges.
+
+    It is served as the bot serves it. Beside it: the wildness of the window alone, shuffled labels, a
+    constant, and the entry rule without any model. A file that taught the model is marked: there its
+    figures flatter; those with files and days left out are in its card (models/README.md, by `bot train`).
+    """
+    from bot.assemble.evaluate import run_evaluate
+    from bot.storage.model import ModelRefused
+    from bot.storage.tick_source import TickFileError
+
+    try:
+        raise typer.Exit(run_evaluate(model, files, json_out=json_out, report=report, console=Console()))
+    except (TickFileError, ModelRefused) as refused:
+        refuse([str(refused)])
+
+
+@app.command()
 def simulate(
     *,
     seeds: Annotated[str, typer.Option(help="Which days: 1:101 are the hundred days 1 to 100.")] = "1:101",

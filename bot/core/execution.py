@@ -46,10 +46,11 @@ def _work_entry(order: Order, desk: Desk, rules: Rules, mono: Nanos) -> Iterator
 
 def _give_up_if_lost(order: Order, desk: Desk, account: Account, rules: Rules, mono: Nanos) -> None:
     """An order in doubt is given up when the book lacked it three times *and* it had time to arrive late.
-    So is one the broker took that was never seen since: neither in the book nor on the stream.
+    So is one the broker took that was never seen since, neither in the book nor on the stream: else it would
+    be cancelled again and again all day.
     """
     selling = order.command.side is Side.SELL
-    unseen = selling and order.state in {State.LIVE, State.CANCELLING} and not (order.rests or order.filled)
+    unseen = order.state in {State.LIVE, State.CANCELLING} and not (order.rests or order.filled)
     if order.missing < MISSING_MAX or not (unseen or order.state is State.UNKNOWN):
         return
     settle = rules.orders.exit_settle_seconds if selling else rules.orders.entry_settle_seconds
