@@ -60,13 +60,18 @@ def simulate(
     seconds = time.monotonic() - began
     _print(tally, seconds, console)
     if json_out is not None:
-        json_out.write_text(json.dumps(_as_json(first, last, tally, seconds), indent=2) + "\n")
+        made = _as_json(first, last, tally, seconds) | {"command": _asked(first, last, focus=focus)}
+        json_out.write_text(json.dumps(made, indent=2) + "\n")
     return 1 if tally.violations else 0
 
 
 def command(seed: int, *, focus: bool) -> str:
     """What repeats a day and tells its story."""
-    return f"bot simulate --seeds {seed}:{seed + 1}{' --focus' if focus else ''} --trace"
+    return f"{_asked(seed, seed + 1, focus=focus)} --trace"
+
+
+def _asked(first: int, last: int, *, focus: bool) -> str:
+    return f"bot simulate --seeds {first}:{last}{' --focus' if focus else ''}"
 
 
 def live(seed: int, focus: bool) -> Day:

@@ -163,7 +163,8 @@ class World:
             await twin.stop()
         if result is not None:
             stored = [path for path in (folder / _ARCHIVE).rglob("*") if path.is_file()]
-            judge.archived(clock.now(), _contents(result.files), _contents(stored))
+            alone = not self._counts[Kind.SECOND_BOT]
+            judge.archived(clock.now(), _contents(result.files), _contents(stored), alone=alone)
         judge.close(clock.now(), result.exit_code if result else None, _booked(folder / _FIRST))
         self._logs.close()
         self._secrets(folder)

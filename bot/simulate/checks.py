@@ -290,9 +290,11 @@ class Judge:
         if not self.flat:
             self._breach(now, "4 flat", f"{words} and holds {self.own}")
 
-    def archived(self, now: Nanos, files: dict[str, bytes], stored: dict[str, bytes]) -> None:
-        """What lies in the archive in the end: each of the day's files, once, and nothing else."""
-        if files != stored:
+    def archived(self, now: Nanos, files: dict[str, bytes], stored: dict[str, bytes], *, alone: bool) -> None:
+        """What lies in the archive in the end: each of the day's files, once. `alone`: and nothing else;
+        another bot with the same archive puts its own beside.
+        """
+        if not set(files.values()) <= set(stored.values()) or (alone and files != stored):
             names = f"made {sorted(files)}, stored {sorted(stored)}"
             self._breach(now, "15 paper trail", f"the archive is not the day's files: {names}")
 
