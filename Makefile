@@ -65,6 +65,7 @@ soak: env ## hours: every property at 2,000 examples, 20,000 simulated days, pla
 	@if command -v cc > /dev/null; then $(MAKE) $(SOAKED)/.ready; else echo "No C compiler: the days take half as long again."; fi
 	PYTHONPATH=$(CURDIR)/$(SOAKED):$(CURDIR) $(BIN)/bot simulate --seeds 0:20000 --focus --json build/focus-days.json
 	PYTHONPATH=$(CURDIR)/$(SOAKED):$(CURDIR) $(BIN)/bot simulate --seeds 0:500 --json build/full-days.json
+	SOAK=1 $(BIN)/python -m pytest -q -s tests/test_killed_processes.py
 	$(BIN)/python -m tests.planted_bugs --search 2000
 	$(BIN)/python -m tests.fuzz 1000000 100000
 
