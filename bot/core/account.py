@@ -4,7 +4,7 @@ Position is Σ cumulative fills, max-merged, never a counter: duplicates and reo
 This file knows nothing of strategy, prices to come, or why an order was made beyond its label.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from bot.core.books import Holding, Order, Terms
@@ -49,8 +49,9 @@ class Account:
         """Units we bought and have not sold."""
         return self.holdings[instrument].position
 
-    def open_orders(self, instrument: InstrumentKey) -> Iterator[Order]:
-        return (order for order in tuple(self.open.values()) if order.command.instrument == instrument)
+    def open_orders(self, instrument: InstrumentKey) -> list[Order]:
+        """As of now: what follows may close one."""
+        return [order for order in self.open.values() if order.command.instrument == instrument]
 
     @property
     def unknown(self) -> int:

@@ -14,7 +14,7 @@ looks at what is, not at what happened: after a restart the same code picks up w
 knows no time but that of the event in hand.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from bot.core import notices, risk, stops
@@ -277,7 +277,7 @@ def _covers(order: Order) -> bool:
 # ---- pieces ---------------------------------------------------------------------------------------------
 
 
-def _in_our_own_way(desk: Desk, orders: Iterator[Order] | tuple[Order, ...], now: Now) -> bool:
+def _in_our_own_way(desk: Desk, orders: Iterable[Order], now: Now) -> bool:
     """Does an entry of ours still rest that an exit could trade with? execution.py is cancelling it."""
     return (
         desk.exit_reason is not None

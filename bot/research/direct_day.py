@@ -109,6 +109,7 @@ class DirectDay:
         self._live = False  # the exchange holds, or will soon hold, an order of ours
         self._market: Sequence[MarketEvent] = ()
         self._index = 0
+        self._shown = -1  # the last event that the exchange was told of
 
     def run(
         self,
@@ -131,6 +132,7 @@ class DirectDay:
                 live = self._live
             if live:
                 self._show(event)
+                self._shown = index
             commands = handle(event)
             if commands or live:
                 self._index = index
@@ -248,8 +250,9 @@ class DirectDay:
         since = market[first].at - CATCH_UP
         while first > 0 and market[first - 1].at >= since:
             first -= 1
-        for number in range(first, self._index + 1):
+        for number in range(max(first, self._shown + 1), self._index + 1):
             self._show(market[number])
+        self._shown = self._index
 
     # ---- the engine ------------------------------------------------------------------------------------
 
