@@ -10,6 +10,8 @@ from datetime import time
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from bot.assemble.day import EXIT_DONE
 from bot.core.events import Act, FrameSeen, Quote, SegmentStatus, SendOutcome, Tick
 from bot.core.session import Session
@@ -92,6 +94,7 @@ def position(running: Running) -> int:
     return sum(row.quantity for row in running.twin.exchange.positions())
 
 
+@pytest.mark.component
 def test_the_first_implementations_day_of_failures_is_survived(tmp_path: Path) -> None:
     story, ears = Story(), Ears()
     day = FirstDay(tmp_path, shocks=(SLIDE,), meanwhile=story, observers=(ears,), session=SESSION)

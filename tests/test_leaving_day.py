@@ -118,21 +118,6 @@ def test_no_double_order_and_no_forgotten_quantity(tmp_path: Path, faults: list[
     assert watch.short <= 5
 
 
-@pytest.mark.parametrize(
-    ("begins", "lasts", "kind"),
-    [("09:27:50", 40, FaultKind.DOWN), ("09:27:58", 25, FaultKind.UNAUTHORIZED)],
-)
-def test_flat_10_seconds_after_the_broker_is_back_from_across_the_flatten(
-    tmp_path: Path, begins: str, lasts: float, kind: FaultKind
-) -> None:
-    watch = Watch()
-    outcome = day(tmp_path, watch, [*HELD, fault(begins, kind, lasts)], shocks=SINKS)
-    outcome.judged()
-    assert outcome.result.exit_code == EXIT_DONE
-    assert at(begins) < watch.flat_at <= at(begins) + round((lasts + 10) * SECOND)
-    assert (watch.too_much <= 2, watch.short <= 5) == (True, True)
-
-
 def test_when_our_own_sells_are_refused_the_broker_closes_and_the_books_agree(tmp_path: Path) -> None:
     watch = Watch()
     refused = [fault("09:27:59", FaultKind.REJECT, act=act) for act in [Act.MODIFY] + [Act.PLACE] * 3]

@@ -22,8 +22,15 @@ from tests.test_day import Ears, fault
 from tests.test_leaving_day import HELD, SINKS, WITH_MARGIN, Watch, day
 
 
-@pytest.mark.parametrize("act", [Act.PLACE, Act.MODIFY])
-@pytest.mark.parametrize("seconds", [30, 90])
+@pytest.mark.parametrize(
+    ("seconds", "act"),
+    [
+        (30, Act.MODIFY),
+        (90, Act.PLACE),
+        pytest.param(30, Act.PLACE, marks=pytest.mark.component),
+        pytest.param(90, Act.MODIFY, marks=pytest.mark.component),
+    ],
+)
 def test_late_acceptance_is_no_double_order_and_no_forgotten_quantity(
     tmp_path: Path, seconds: float, act: Act
 ) -> None:
@@ -38,27 +45,27 @@ def test_late_acceptance_is_no_double_order_and_no_forgotten_quantity(
     assert (watch.too_much <= 2, watch.short <= 5) == (True, True)
 
 
+LONG = pytest.mark.component  # in make test, three of the kinds
+
+
 @pytest.mark.parametrize(
     "outages",
     [
-        [("09:27:10", 45, FaultKind.DOWN)],
-        [("09:27:50", 45, FaultKind.DOWN)],
-        [("09:28:00", 20, FaultKind.DOWN)],
-        [("09:27:58", 6, FaultKind.DOWN), ("09:28:08", 6, FaultKind.DOWN), ("09:28:18", 6, FaultKind.DOWN)],
-        [("09:27:55", 30, FaultKind.WRONG_ADDRESS)],
-        [("09:27:55", 30, FaultKind.TOO_MANY)],
-        [("09:27:55", 30, FaultKind.UNAUTHORIZED)],
-        [("09:28:00", 50, FaultKind.DOWN)],
-    ],
-    ids=[
-        "before",
-        "across",
-        "at_the_flatten",
-        "flapping",
-        "wrong_address",
-        "many",
-        "unauthorized",
-        "long",
+        pytest.param([("09:27:10", 45, FaultKind.DOWN)], id="before", marks=LONG),
+        pytest.param([("09:27:50", 45, FaultKind.DOWN)], id="across"),
+        pytest.param([("09:28:00", 20, FaultKind.DOWN)], id="at_the_flatten", marks=LONG),
+        pytest.param(
+            [
+                ("09:27:58", 6, FaultKind.DOWN),
+                ("09:28:08", 6, FaultKind.DOWN),
+                ("09:28:18", 6, FaultKind.DOWN),
+            ],
+            id="flapping",
+        ),
+        pytest.param([("09:27:55", 30, FaultKind.WRONG_ADDRESS)], id="wrong_address", marks=LONG),
+        pytest.param([("09:27:55", 30, FaultKind.TOO_MANY)], id="too_many", marks=LONG),
+        pytest.param([("09:27:55", 30, FaultKind.UNAUTHORIZED)], id="unauthorized"),
+        pytest.param([("09:28:00", 50, FaultKind.DOWN)], id="long", marks=LONG),
     ],
 )
 def test_a_broker_away_around_the_flatten_finds_us_flat_10_seconds_after_its_return(
@@ -100,7 +107,14 @@ def test_updates_of_orders_that_come_twice_and_backwards_change_no_account(tmp_p
     assert (watch.too_much <= 2, watch.short <= 5) == (True, True)
 
 
-@pytest.mark.parametrize("kind", [FaultKind.LATE_ACCEPTANCE, FaultKind.SLOW_REPLY, FaultKind.LOSE_REPLY])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        FaultKind.SLOW_REPLY,
+        pytest.param(FaultKind.LATE_ACCEPTANCE, marks=LONG),
+        pytest.param(FaultKind.LOSE_REPLY, marks=LONG),
+    ],
+)
 def test_fills_that_cross_a_cancel_are_owned_and_sold(tmp_path: Path, kind: FaultKind) -> None:
     """Entries fill in parts, so their time runs out; the cancel is under way while more is filled."""
     watch, ears = Watch(), Ears()
