@@ -9,7 +9,7 @@ from rich.console import Console
 from bot.assemble.simulations import simulate
 from bot.simulate.troubles import Kind
 
-FEW, DAYS = 20, 100
+FEW, DAYS = 10, 100
 
 
 def test_focus_days_under_all_that_a_seed_may_bring_violate_nothing(tmp_path: Path) -> None:
