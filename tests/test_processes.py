@@ -27,8 +27,8 @@ def shell(tmp_path: Path, twin: TwinThread) -> Shell:
     return Shell(tmp_path, twin)
 
 
-def test_flatten_asks_the_running_bot_which_goes_on_and_enters_again_when_told(
-    twin: TwinThread, shell: Shell
+def test_flatten_asks_the_running_bot_which_goes_on_and_a_kill_file_outweighs_resume(
+    tmp_path: Path, twin: TwinThread, shell: Shell
 ) -> None:
     with shell.bot() as running:
         until(twin.position)
@@ -43,8 +43,10 @@ def test_flatten_asks_the_running_bot_which_goes_on_and_enters_again_when_told(
         time.sleep(30 / SPEED)
         assert (twin.position(), twin.orders()) == (0, orders), "no entry until a person says so"
         assert running.poll() is None
-        assert shell.say("resume")[0] == 0
-        until(twin.position)
+        kill = tmp_path / "data" / "KILL"
+        kill.touch()
+        code, said = shell.say("resume")
+        assert (code, "kill_file" in said) == (1, True), said
 
 
 def test_a_bot_killed_in_a_position_is_sold_by_flatten_from_its_journal(
