@@ -160,11 +160,11 @@ def test_processes_give_what_one_gives(files: Path, tmp_path: Path) -> None:
 # ---- going on ---------------------------------------------------------------------------------------------
 
 
-def started(files: Path, out: Path, jobs: int) -> subprocess.Popen[str]:
-    """A sweep in a process of its own that has finished a cell or two."""
-    arguments = [str(files), *GRID, "--out", str(out), "--jobs", str(jobs)]
+def started(files: Path, out: Path, jobs: int, grid: list[str]) -> subprocess.Popen[str]:
+    """A sweep in a process of its own that has finished a cell or two. `-P`: of the package that we test."""
+    arguments = [str(files), *grid, "--out", str(out), "--jobs", str(jobs)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "bot", "sweep", *arguments],
+        [sys.executable, "-P", "-m", "bot", "sweep", *arguments],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 60
@@ -177,7 +177,7 @@ def started(files: Path, out: Path, jobs: int) -> subprocess.Popen[str]:
 
 def test_a_killed_sweep_goes_on_where_it_was_and_ends_as_if_never_killed(files: Path, tmp_path: Path) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = started(files, killed, 2)
+    process = started(files, killed, 2, GRID)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     workers = children.read_text().split() if children.exists() else []
     process.kill()
@@ -199,12 +199,12 @@ def test_a_killed_sweep_goes_on_where_it_was_and_ends_as_if_never_killed(files: 
 
 
 def test_an_interrupted_sweep_says_what_is_kept(files: Path, tmp_path: Path) -> None:
-    process = started(files, tmp_path, 2)
+    process = started(files, tmp_path, 2, ["--stop", "1:200:1"])  # 400 cells: it can't be done by then
     os.kill(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in said
-    (kept,) = re.findall(r"Stopped: (\d) of 8 cells are kept. The same command goes on from here.", said)
+    (kept,) = re.findall(r"Stopped: (\d+) of 400 cells are kept. The same command goes on from here.", said)
     assert len(lines(tmp_path)) - int(kept) in (0, 1), "one may have been under the pen"
 
 
