@@ -70,9 +70,7 @@ def import_model(
         from bot.research import keras_import as keras
     except ImportError as error:
         raise ImportRefused(
-            [
-                f"TensorFlow is not here ({error}). Run `make train-env`, then the same by `.venv-train/bin/bot`."
-            ]
+            [f"TensorFlow is not here ({error}). Run `make train-env`, then use `.venv-train/bin/bot`."]
         ) from error
     try:
         model = keras.opened(path)
