@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 TRAIN := .venv-train
 SDK := .venv-sdk
 NAUTILUS := .venv-nautilus
+LITERT := .venv-litert
 COMPILED := build/compiled
 SOAKED := build/soak
 
-.PHONY: help env demo test test-components test-compiled soak lint proto lock bench bench-compiled compile docs train-env sdk-env nautilus-env cloud-env dask-env clean
+.PHONY: help env demo test test-components test-compiled soak lint proto lock bench bench-compiled compile docs train-env sdk-env nautilus-env litert-env cloud-env dask-env clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -30,6 +31,7 @@ test: env lint ## lint, types, and every test that needs no special component, o
 
 test-components: env ## the tests that need heavy real components; they skip loudly where one is missing
 	@$(MAKE) sdk-env || echo "The official Upstox client is not to be had: its test will be skipped."
+	@$(MAKE) litert-env || echo "LiteRT is not to be had: its test will be skipped."
 	@$(MAKE) dask-env || echo "Dask is not to be had: its test will be skipped."
 	@$(MAKE) cloud-env || echo "checkov, hadolint and podman-compose are not to be had: their tests will be skipped."
 	@if command -v cc > /dev/null; then $(MAKE) test-compiled; else echo "No C compiler: the compiled tick path is not tested."; fi
@@ -51,6 +53,8 @@ lock: env ## write the lock files anew
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-run.lock
 	echo upstox-python-sdk==2.30.0 | $(BIN)/uv pip compile - --universal --python-version 3.11 --no-emit-package uuid \
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-sdk.lock
+	echo ai-edge-litert==2.3.0 backports-strenum==1.2.8 | tr ' ' '\n' | $(BIN)/uv pip compile - --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-litert.lock
 	echo nautilus_trader==1.221.0 | $(BIN)/uv pip compile - --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-nautilus.lock
 	echo mypy setuptools types-protobuf | tr ' ' '\n' | $(BIN)/uv pip compile - -c requirements.lock --universal --python-version 3.11 \
@@ -135,5 +139,12 @@ $(NAUTILUS)/.ready: requirements-nautilus.lock
 	$(NAUTILUS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-nautilus.lock
 	@touch $@
 
+litert-env: $(LITERT)/.ready ## LiteRT, tflite-runtime's successor, in .venv-litert/: the model must say the same on both
+
+$(LITERT)/.ready: requirements-litert.lock
+	$(PYTHON) -m venv $(LITERT)
+	$(LITERT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-litert.lock
+	@touch $@
+
 clean: ## remove environments and caches
-	rm -rf $(VENV) $(TRAIN) $(SDK) $(NAUTILUS) .venv-cloud .venv-dask $(COMPILED) $(SOAKED) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRAIN) $(SDK) $(NAUTILUS) $(LITERT) .venv-cloud .venv-dask $(COMPILED) $(SOAKED) .pytest_cache .mypy_cache .ruff_cache .hypothesis

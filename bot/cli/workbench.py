@@ -156,6 +156,48 @@ def train(
         refuse([str(refused)])
 
 
+@app.command("import-model")
+def import_model(
+    keras_file: Annotated[Path, typer.Argument(help="A Keras model: .keras or .h5. Never a pickle.")],
+    *,
+    mean: Annotated[str, typer.Option(help="The scaler's means: price,velocity,rel_diff.")],
+    scale: Annotated[str, typer.Option(help="The scaler's scales, in the same order.")],
+    out: Annotated[Path, typer.Option(help="Folder for the .tflite, its passport and its card.")],
+    rel_diff: Annotated[
+        str, typer.Option(help="Its sign: the first implementation's, or price-minus-estimate.")
+    ] = "estimate-minus-price",
+    threshold: Annotated[
+        float, typer.Option(min=0.01, max=0.99, help="Entries from this probability.")
+    ] = 0.63,
+) -> None:
+    """Bring a Keras model of your own (Conv1D, LSTM, Dense …) with its scaler inside the .tflite.
+
+    In .venv-train (TensorFlow; made by `make train-env`). Served answers are held to Keras' own within 1e-5
+    on windows in changing order; what can't be proven and looks wrong is said. The scaler's numbers stand in
+    a pickle? In the environment that made it: `s = joblib.load("scaler.pkl"); print(s.mean_, s.scale_)`.
+    """
+    from bot.core.forecast import RelDiff
+    from bot.research.imported import ImportRefused
+    from bot.research.imported import import_model as bring
+    from bot.storage.model import ModelRefused
+
+    signs = [sign.value for sign in RelDiff]
+    if rel_diff not in signs:
+        refuse([f"--rel-diff {rel_diff}: one of {', '.join(signs)}"])
+    try:
+        made = bring(keras_file, mean, scale, out, RelDiff(rel_diff), threshold)
+    except ImportRefused as refused:
+        refuse(refused.problems)
+    except ModelRefused as refused:
+        refuse([str(refused)])
+    console = Console()
+    figures = f"{made.bytes:,} bytes, parity {made.parity:.1e}, {made.invoke_p99_us:.0f} µs a run (p99)"
+    console.print(f"Written to {out}: {figures}.", highlight=False, soft_wrap=True)
+    for doubt in made.doubts:
+        console.print(f"[yellow]![/yellow] {doubt}", highlight=False, soft_wrap=True)
+    console.print(f'Serve it with [strategy] rel_diff = "{rel_diff}" in bot.toml.', markup=False)
+
+
 @app.command()
 def evaluate(
     model: Annotated[Path, typer.Argument(help="The model's folder, like models/, or its .tflite file.")],

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from bot.core.forecast import RelDiff
 from bot.core.rules import RiskRules, Rules, StrategyRules
 from bot.research.backtest import Settings, trade_day
 from bot.research.dataset import Floats
@@ -88,7 +89,8 @@ def judge_file(path: Path, model: LoadedModel, say: Say = lambda _: None) -> lis
     found = []
     for tape in tapes:
         say(f"asking about {tape.name}")
-        asked = np.array([model.classifier(window[np.newaxis]) for window in tape.windows], dtype=np.float32)
+        windows = signed(tape.windows, model.passport.rel_diff)
+        asked = np.array([model.classifier(window[np.newaxis]) for window in windows], dtype=np.float32)
         here = [day for day in days if day.contracts[0].key == tape.instrument and str(day.day) == tape.day]
         say(f"trading {tape.name}")
         filtered, unfiltered = (_nets(here, model, filtered=way) for way in (True, False))
@@ -103,6 +105,15 @@ def judge_file(path: Path, model: LoadedModel, say: Say = lambda _: None) -> lis
             )
         )
     return found
+
+
+def signed(windows: Floats, sign: RelDiff) -> Floats:
+    """Windows as served with `sign`, from those with (ltp − estimate) / estimate. [n, 10, 3]"""
+    if sign is RelDiff.PRICE_MINUS_ESTIMATE:
+        return windows
+    turned = windows.copy()
+    turned[:, :, 2] = 1 / (1 + windows[:, :, 2].astype(np.float64)) - 1  # (estimate − ltp) / ltp
+    return turned
 
 
 def volatility_of(windows: Floats) -> npt.NDArray[np.float64]:
