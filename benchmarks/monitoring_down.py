@@ -17,9 +17,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from bot.assemble.day import Plan, trade
+from bot.assemble.day import trade
 from bot.assemble.demo import MODEL
 from bot.assemble.market import synthetic_market
+from bot.assemble.plan import Plan
 from bot.core.forecast import RelDiff
 from bot.core.rules import RiskRules, Rules
 from bot.core.units import SECOND, ist_text

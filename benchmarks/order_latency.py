@@ -22,7 +22,8 @@ from tempfile import TemporaryDirectory
 from time import perf_counter_ns
 from typing import Any
 
-from bot.assemble.day import Plan, trade
+from bot.assemble.day import trade
+from bot.assemble.plan import Plan
 from bot.assemble.twin_time import clock_for
 from bot.core.commands import ModifyOrder, PlaceOrder
 from bot.core.events import Tick

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bot.assemble.broker import Sandbox
-from bot.assemble.day import DayResult, Desk, Plan, trade
+from bot.assemble.closing import DayResult
+from bot.assemble.day import trade
+from bot.assemble.plan import Desk, Plan
 from bot.core.rules import Contract, RiskRules, Rules
 from bot.core.session import Session
 from bot.core.units import SECOND, Nanos

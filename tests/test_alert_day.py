@@ -18,7 +18,8 @@ import pytest
 from rich.console import Console
 
 from bot.assemble import demo
-from bot.assemble.day import Desk, Plan, trade
+from bot.assemble.day import trade
+from bot.assemble.plan import Desk, Plan
 from bot.core.events import Heartbeat
 from bot.core.units import SECOND
 from bot.run.ports import Turn

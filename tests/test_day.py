@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.assemble.day import EXIT_DONE
+from bot.assemble.closing import EXIT_DONE
 from bot.core.events import Act, Event, FeedDown, FeedUp, Tick
 from bot.core.units import SECOND
 from bot.run.ports import Turn

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from bot.assemble.closing import EXIT_DONE, EXIT_HOLDING, EXIT_REFUSED, EXIT_UNRECONCILED
-from bot.assemble.day import Lines, Plan
+from bot.assemble.plan import Lines, Plan
 from bot.core.events import CRASH_LOOP, Act, Operator, OperatorAction
 from bot.core.units import SECOND
 from bot.run.crash_loop import CrashLoop

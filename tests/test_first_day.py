@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.assemble.day import EXIT_DONE
+from bot.assemble.closing import EXIT_DONE
 from bot.core.events import Act, FrameSeen, Quote, SegmentStatus, SendOutcome, Tick
 from bot.core.session import Session
 from bot.core.units import SECOND, Nanos

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 from bot.__main__ import app
 from bot.assemble.closing import EXIT_DONE, EXIT_HOLDING, EXIT_REFUSED
 from bot.assemble.control import Control, NobodyAnswers, ask
-from bot.assemble.day import Lines, Plan
 from bot.assemble.day_files import on_thread
 from bot.assemble.flatten import run_flatten, run_resume
 from bot.assemble.live import LiveRefused, run_live
+from bot.assemble.plan import Lines, Plan
 from bot.core.units import SECOND
 from bot.storage.lock import FolderLock
 from tests.conftest import at

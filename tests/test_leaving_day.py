@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bot.assemble.day import EXIT_DONE, EXIT_HOLDING, EXIT_UNRECONCILED
+from bot.assemble.closing import EXIT_DONE, EXIT_HOLDING, EXIT_UNRECONCILED
 from bot.core.events import Act
 from bot.core.units import SECOND, Nanos
 from bot.sim.market import Shock

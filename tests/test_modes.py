@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from bot.assemble.broker import Sandbox
-from bot.assemble.day import EXIT_DONE
+from bot.assemble.closing import EXIT_DONE
 from bot.core.commands import Decision, ModifyOrder, PlaceOrder, Reason, RecordFill
 from bot.core.events import BrokerSnapshot, Event, OrderReport, OrderType, Outcome, SendOutcome, Side, Tick
 from bot.core.rules import Contract

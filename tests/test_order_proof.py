@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from bot.assemble.day import EXIT_DONE, EXIT_UNRECONCILED, Plan
+from bot.assemble.closing import EXIT_DONE, EXIT_UNRECONCILED
+from bot.assemble.plan import Plan
 from bot.core.events import Act, OrderReport, Outcome, SendOutcome
 from bot.core.units import SECOND
 from bot.storage.journal import SqliteJournal, read_journal

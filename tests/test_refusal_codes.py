@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.assemble.day import EXIT_DONE
+from bot.assemble.closing import EXIT_DONE
 from bot.core.events import Act
 from bot.twin.faults import Fault, FaultKind
 from bot.upstox.wire_answers import _DEFINITE

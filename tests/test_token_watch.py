@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 
 from bot.__main__ import app
 from bot.assemble.admission import Morning
-from bot.assemble.day import Plan
 from bot.assemble.day_files import on_thread
 from bot.assemble.live import run_live
+from bot.assemble.plan import Plan
 from bot.assemble.preflight.finding import unsafe
 from bot.assemble.token_watch import TokenWatch
 from bot.core.session import Session

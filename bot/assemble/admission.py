@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 from bot.assemble.access import TokenRefused, access_of, kept_token, verify
-from bot.assemble.day import Lines
+from bot.assemble.plan import Lines
 from bot.assemble.preflight.command import open_ground
 from bot.assemble.preflight.examine import examine
 from bot.assemble.preflight.finding import Finding, Verdict, outcomes, unsafe

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from bot.assemble.books import Books, compare, with_trade_ids
 from bot.assemble.broker import DayBroker
 from bot.assemble.day_files import archived, certify, day_files, on_thread, unreconciled_path, write_settings
 from bot.assemble.day_tape import DayTape
+from bot.assemble.plan import Plan
 from bot.core.commands import RecordFill
 from bot.core.engine import Engine
 from bot.core.units import SECOND
@@ -22,9 +23,6 @@ from bot.storage import records
 from bot.storage.archive import Stored
 from bot.storage.journal import DayJournal, JournalFailed
 from bot.storage.trades import DaySummary, TradeRow, TradesCsv, TradesFailed, holds, summary
-
-if TYPE_CHECKING:
-    from bot.assemble.day import Plan
 
 EXIT_DONE: Final = 0
 EXIT_CRASHED: Final = 1  # by what nobody foresaw: the next start reconciles and goes on
@@ -52,7 +50,7 @@ class DayResult(NamedTuple):
 class Closing:
     """What the books are closed over. `note(what, error)` says what the disk did not take."""
 
-    plan: "Plan"
+    plan: Plan
     journal: DayJournal
     csv: TradesCsv
     rows: list[TradeRow]  # the day's fills, the journal's and this run's

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from bot.assemble.day import Desk, Lines
+from bot.assemble.plan import Desk, Lines
 from bot.core.engine import Engine
 from bot.core.events import BY_HAND, Operator, OperatorAction
 from bot.run.ports import Clock

@@ -5,114 +5,42 @@ It knows which parts there are; it decides nothing about trading.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
-from bot.assemble.broker import DayBroker, Sandbox, order_side
-from bot.assemble.closing import EXIT_DONE as EXIT_DONE  # noqa: PLC0414 - others know them from here
-from bot.assemble.closing import EXIT_HOLDING as EXIT_HOLDING  # noqa: PLC0414
-from bot.assemble.closing import EXIT_REFUSED as EXIT_REFUSED  # noqa: PLC0414
-from bot.assemble.closing import EXIT_UNRECONCILED as EXIT_UNRECONCILED  # noqa: PLC0414
-from bot.assemble.closing import Closing
-from bot.assemble.closing import DayResult as DayResult  # noqa: PLC0414
+from bot.assemble.broker import order_side
+from bot.assemble.closing import EXIT_DONE, EXIT_HOLDING, EXIT_REFUSED, Closing, DayResult
 from bot.assemble.day_files import archived, day_files, decoded_of
 from bot.assemble.day_tape import DayTape
 from bot.assemble.messages import Messenger, evening_of, morning_of
 from bot.assemble.no_disk import no_disk, opened, stop_when_flat, tried
+from bot.assemble.plan import Desk, Lines, Plan
 from bot.assemble.scrapes import last_scrapes
 from bot.assemble.view import DayView
 from bot.core.commands import RecordFill
 from bot.core.engine import Engine
 from bot.core.events import Operator
-from bot.core.rules import Contract, Rules
-from bot.core.session import Session
-from bot.core.units import InstrumentKey
-from bot.run.crash_loop import NEVER, CrashLoop
 from bot.run.day import DayParts, run_day
 from bot.run.outbox import Outbox
-from bot.run.ports import Clock, Observer, Sink
+from bot.run.ports import Observer
 from bot.run.recover import replay
 from bot.run.step import Stepper
 from bot.storage import records
-from bot.storage.journal import DayJournal, SqliteJournal
-from bot.storage.model import LoadedModel
+from bot.storage.journal import DayJournal
 from bot.storage.tape import tape_path
 from bot.storage.trades import TradeRow, TradesCsv, TradesFailed, rows_of, summary, trades_path
 from bot.telemetry.buckets import TimedClassifier
 from bot.telemetry.catalogue import LOOP_LAG
 from bot.telemetry.log_observer import LogObserver
-from bot.telemetry.logs import Logs
 from bot.telemetry.metrics import Metrics, MetricsObserver
 from bot.telemetry.ops_server import OpsServer
 from bot.telemetry.recent import Recent
-from bot.upstox.auth import Token
 from bot.upstox.broker import UpstoxBroker
 from bot.upstox.feed import MarketFeed
-from bot.upstox.rest import Hosts, UpstoxRest
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a mode decided."""
-
-    mode: str
-    clock: Clock
-    session: Session
-    contracts: tuple[Contract, ...]
-    rules: Rules
-    model: LoadedModel
-    hosts: Hosts
-    token: Token
-    data_folder: Path
-    archive_root: str
-    logs: Logs
-    telemetry: tuple[str, int] | None = None  # host, port
-    alertmanager: str = ""  # where the morning and evening messages go, too
-    checks: tuple[tuple[str, bool], ...] = ()  # what was looked at before the day: (check, passed)
-    public_settings: dict[str, Any] = field(default_factory=dict)
-    observers: tuple[Observer, ...] = ()
-    algo_name: str = ""
-    companions: tuple[
-        InstrumentKey, ...
-    ] = ()  # lively keys, subscribed to tell a quiet option from a dead feed
-    sandbox: Sandbox | None = None  # where mode sandbox posts its copies
-    verbose: bool = False
-    taped: bool = True  # a simulated day is repeated by its seed
-    no_entries: str = ""  # why, when the day may only be watched (and old positions sold)
-    hold_on_stop: bool = False  # SIGTERM leaves a position to its stop at the exchange
-    crash_loop: CrashLoop = NEVER
-    writer: str = ""  # stands in our tags, where other bots of the same account may write theirs: two letters
-    jitter_seed: int | None = None  # None: the system's randomness
-    on_ready: Callable[["Desk"], None] = lambda _: None
-    open_journal: Callable[[Path], DayJournal] = SqliteJournal  # a simulated day has a disk of its own
-    phase: Callable[[str], None] = lambda _: None  # told of what comes after the close: reconcile, archive, …
-    beside: Callable[["Lines"], Awaitable[None]] | None = None  # runs as long as the day
-
-
-class Lines(NamedTuple):
-    """The running day as those see it who look after its access beside it."""
-
-    put: Sink  # events for the engine
-    rest: UpstoxRest
-    renew: Callable[[], None]  # let the sockets try a new token at once
-    checked: Callable[[tuple[tuple[str, bool], ...]], None]  # (check, passed): for those who watch
-    entries_stopped: Callable[[], str]  # why the day's entries are over; "": they are not
-
-
-class Desk(NamedTuple):
-    """The assembled day, for those who watch it from inside the process (the demo's summary, tests)."""
-
-    engine: Engine
-    feed: MarketFeed
-    broker: DayBroker
-    view: DayView
-    ops_port: int  # 0: no endpoints
-    metrics: Metrics
+from bot.upstox.rest import UpstoxRest
 
 
 async def trade(plan: Plan, stop: asyncio.Event) -> DayResult:

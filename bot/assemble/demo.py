@@ -13,8 +13,10 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bot.assemble.day import DayResult, Plan, trade
+from bot.assemble.closing import DayResult
+from bot.assemble.day import trade
 from bot.assemble.market import DemoMarket, DemoRefused, recorded_market, synthetic_market
+from bot.assemble.plan import Plan
 from bot.assemble.summary import print_summary
 from bot.core.commands import Alert
 from bot.core.events import FeedDown, Heartbeat, Tick

@@ -9,8 +9,8 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from bot.assemble.day import Lines
 from bot.assemble.day_files import on_thread
+from bot.assemble.plan import Lines
 from bot.core.events import Operator, OperatorAction
 from bot.core.units import SECOND, Nanos
 from bot.run.ports import Clock

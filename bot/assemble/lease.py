@@ -11,8 +11,8 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import Final, Protocol
 
-from bot.assemble.day import Lines
 from bot.assemble.day_files import on_thread
+from bot.assemble.plan import Lines
 from bot.core.events import LeaseChanged
 from bot.core.units import SECOND, Nanos
 from bot.run.ports import Clock

@@ -16,11 +16,12 @@ from bot.assemble.closing import EXIT_DONE as EXIT_DONE  # noqa: PLC0414 - other
 from bot.assemble.closing import EXIT_REFUSED as EXIT_REFUSED  # noqa: PLC0414
 from bot.assemble.contracts import ContractsRefused, DayContracts, Pending, contracts_of
 from bot.assemble.control import Beside, Control, together
-from bot.assemble.day import Plan, trade
+from bot.assemble.day import trade
 from bot.assemble.kill_switch import KillSwitch
 from bot.assemble.lease import Lease
 from bot.assemble.no_disk import readable, tried
 from bot.assemble.opening import opening_for
+from bot.assemble.plan import Plan
 from bot.assemble.preflight.finding import Finding, outcomes
 from bot.assemble.readings import Readings
 from bot.core.calendar import Calendar

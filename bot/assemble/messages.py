@@ -2,15 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from bot.assemble.closing import DayResult
+from bot.assemble.plan import Plan
 from bot.telemetry.messages import ContractLine, Evening, Message, evening, morning, post
 
-if TYPE_CHECKING:
-    from bot.assemble.day import DayResult, Plan
 
-
-def morning_of(plan: "Plan", stopped: str) -> Message:
+def morning_of(plan: Plan, stopped: str) -> Message:
     """`stopped`: why the engine allows no entries, "" when it does."""
     stop = plan.rules.risk.stop_loss
     lines = [
@@ -20,7 +18,7 @@ def morning_of(plan: "Plan", stopped: str) -> Message:
     return morning(lines, plan.checks, stopped)
 
 
-def evening_of(result: "DayResult", *, flat: bool) -> Message:
+def evening_of(result: DayResult, *, flat: bool) -> Message:
     """`flat`: nothing owned and nothing under way, by our books and the broker's last word."""
     day = result.summary
     return evening(
@@ -42,7 +40,7 @@ def evening_of(result: "DayResult", *, flat: bool) -> Message:
 class Messenger:
     """Posts from threads; `finish` waits for those under way. Without an address it only logs."""
 
-    def __init__(self, plan: "Plan") -> None:
+    def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._posts: list[asyncio.Task[None]] = []
 

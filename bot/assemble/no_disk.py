@@ -8,8 +8,9 @@ or open: the next start then finds room, or says again that there is none.
 import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from bot.assemble.plan import Plan
 from bot.core.engine import Engine
 from bot.core.events import NO_DISK, Operator, OperatorAction
 from bot.core.units import SECOND
@@ -22,9 +23,6 @@ from bot.storage.journal import (
     read_journal,
 )
 from bot.storage.trades import TradesFailed
-
-if TYPE_CHECKING:
-    from bot.assemble.day import Plan
 
 
 class Opened(NamedTuple):
@@ -51,7 +49,7 @@ class LostJournal:
         """There is nothing to let go of."""
 
 
-def opened(plan: "Plan") -> Opened:
+def opened(plan: Plan) -> Opened:
     """Open the day's journal. Raises JournalRefused for one a person must look at (damaged, another's)."""
     path = journal_path(plan.data_folder, plan.session.day)
     try:

@@ -8,7 +8,7 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from bot.assemble.day import Lines
+from bot.assemble.plan import Lines
 from bot.core.events import ClockRead, FundsRead
 from bot.core.units import SECOND, Nanos
 from bot.run.ports import Clock

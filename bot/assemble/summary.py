@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bot.assemble.day import EXIT_HOLDING, EXIT_UNRECONCILED, DayResult
+from bot.assemble.closing import EXIT_HOLDING, EXIT_UNRECONCILED, DayResult
 from bot.assemble.market import DemoMarket
 from bot.core.units import Paise, rupees_text
 

@@ -15,7 +15,7 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from bot.assemble.access import TokenRefused, verify
-from bot.assemble.day import Lines
+from bot.assemble.plan import Lines
 from bot.assemble.preflight.broker_checks import NO_ORDER
 from bot.core.commands import CancelOrder
 from bot.core.events import AccessChanged

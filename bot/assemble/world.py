@@ -18,7 +18,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
-from bot.assemble.day import Plan
+from bot.assemble.plan import Plan
 from bot.assemble.world_lives import Lives
 from bot.assemble.world_machine import Machine
 from bot.core.commands import Alert, CancelOrder, ModifyOrder, PlaceOrder, RecordFill

@@ -12,8 +12,9 @@ from typing import Final
 
 from bot.assemble.closing import EXIT_HOLDING, DayResult
 from bot.assemble.control import together
-from bot.assemble.day import Plan, trade
+from bot.assemble.day import trade
 from bot.assemble.lease import MARGIN, Lease
+from bot.assemble.plan import Plan
 from bot.assemble.readings import Readings
 from bot.core.units import SECOND, Nanos
 from bot.simulate.checks import Breach, Judge
