@@ -9,6 +9,7 @@ import contextlib
 import functools
 import json
 import logging
+import random
 import socket
 import ssl
 import threading
@@ -208,9 +209,12 @@ def self_signed(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 
 def unused_port() -> int:
-    """A port nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """A port nobody listens on, below those that the system gives to neighbours' connections."""
+    chance = random.SystemRandom()  # no seed: each worker asks for others
+    while True:
+        port = chance.randrange(10_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class CountingClock:

@@ -6,7 +6,6 @@ Only addresses differ from what ships: the targets, and a webhook as the receive
 import json
 import os
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple, Self
 import httpx
 
 from bot.assemble.alertmanager import render
+from tests.loopback import unused_port
 
 INFRA = Path(__file__).parents[1] / "infra"
 PROMETHEUS = shutil.which("prometheus")
@@ -34,11 +34,6 @@ class Heard(NamedTuple):
     status: str
     path: str  # /phone or /deadman
     alert: dict[str, Any]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 class Webhook:
@@ -88,7 +83,7 @@ class Monitoring:
     def __init__(self, folder: Path, bot_port: int) -> None:
         self.folder = folder
         self.webhook = Webhook()
-        self.prometheus_port, self.alertmanager_port = free_port(), free_port()
+        self.prometheus_port, self.alertmanager_port = unused_port(), unused_port()
         self.url = f"http://127.0.0.1:{self.prometheus_port}"
         self.alertmanager_url = f"http://127.0.0.1:{self.alertmanager_port}"
         self._bot_port = bot_port

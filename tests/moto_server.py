@@ -8,18 +8,14 @@ import time
 
 import pytest
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.loopback import unused_port
 
 
 class Moto:
     """A real moto_server that can be stopped and started again on the same port (it forgets everything)."""
 
     def __init__(self) -> None:
-        self.port = free_port()
+        self.port = unused_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 

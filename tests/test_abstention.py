@@ -10,13 +10,22 @@ from hypothesis import strategies as st
 
 from bot.assemble.explain_words import WHY, counts
 from bot.core import strategy
-from bot.core.abstention import Quiet, unwanted
-from bot.core.commands import Command, NoTrade
-from bot.core.events import BrokerSnapshot, FeedDown, FeedUp, SegmentStatus
+from bot.core.abstention import Quiet
+from bot.core.commands import Command, Enter, NoTrade
+from bot.core.events import (
+    BY_HAND,
+    BrokerSnapshot,
+    FeedDown,
+    FeedUp,
+    Operator,
+    OperatorAction,
+    SegmentStatus,
+)
 from bot.core.forecast import Forecast
 from bot.core.risk import Guard
 from bot.core.rules import Contract, RiskRules, Rules, StrategyRules
 from bot.core.session import Session
+from bot.core.strategy import Unmet, unmet
 from bot.core.units import SECOND
 from bot.run.recover import replay
 from bot.storage import records
@@ -59,14 +68,14 @@ def test_a_minute_of_prices_is_one_record_that_counts_its_reasons(desk: Desk) ->
     for one in whole:
         looks = counts(one.looks)
         assert sum(looks.values()) == 60
-        assert looks.keys() <= {Quiet.NOT_FALLING, Quiet.ABOVE_ESTIMATE, Quiet.MODEL}
+        assert looks.keys() <= {Unmet.NOT_FALLING, Unmet.ABOVE_ESTIMATE, Unmet.MODEL}
         assert one.seen.price
         assert one.best == 0.0
 
 
 def test_what_a_guard_refused_is_counted_and_not_told_tick_by_tick(desk: Desk) -> None:
     desk.warm()
-    desk.engine.entries_stopped = "operator"
+    desk.engine.forbid_entries("operator")
     desk.probability = 0.9
     found = lived(desk, 120, lambda second: 30_000 - 4 * second * second)
     assert sum(counts(one.refused).get(Guard.STOPPED, 0) for one in found) > 20
@@ -97,7 +106,7 @@ def test_silence_a_dead_feed_and_a_shut_segment_are_told_apart(desk: Desk) -> No
         for _ in range(70):
             seen += [one for one in desk.heartbeat() if isinstance(one, NoTrade)]
     reasons = list(dict.fromkeys(one.looks.partition("=")[0] for one in seen))
-    assert reasons == [Quiet.NOT_FALLING, Quiet.SILENT, Guard.FEED_DOWN, Quiet.SEGMENT_SHUT][-len(reasons) :]
+    assert reasons == [Unmet.NOT_FALLING, Quiet.SILENT, Guard.FEED_DOWN, Quiet.SEGMENT_SHUT][-len(reasons) :]
     assert {Quiet.SILENT, Guard.FEED_DOWN, Quiet.SEGMENT_SHUT} <= set(reasons)
 
 
@@ -126,7 +135,7 @@ def test_a_record_outlives_the_disk_and_a_replay_passes_it_by(
 
 
 def test_every_reason_can_be_told() -> None:
-    assert set(WHY) == {*Guard, *Quiet}
+    assert set(WHY) == {*Guard, *Quiet, *Unmet}
 
 
 @given(
@@ -141,7 +150,12 @@ def test_the_strategy_wants_exactly_when_no_reason_is_found(
 ) -> None:
     rules = StrategyRules(band=band, use_model=use_model)
     seen = Forecast(200, 100_00, 100.0, velocity, rel_diff, probability)
-    assert strategy.enters(seen, rules) == (unwanted(seen, rules) is None)
+    falls, below = velocity < 0, rel_diff < 0
+    near = band is None or abs(rel_diff) < band
+    sure = not use_model or (probability is not None and probability >= rules.threshold)
+    wanted = strategy.want(KEY, seen, rules, long=False)
+    assert (wanted == Enter(KEY)) == (falls and below and near and sure)
+    assert (wanted is None) == (unmet(seen, rules) is not None)
 
 
 _STEPS = st.sampled_from(
@@ -170,7 +184,8 @@ def test_intervals_never_overlap_never_run_past_a_minute_of_looks_and_lose_none(
             case "up":
                 made = desk.engine.handle(FeedUp(desk.now, desk.mono))
             case "stop":
-                desk.engine.entries_stopped = "" if desk.engine.entries_stopped else "operator"
+                action = OperatorAction.RESUME if desk.engine.entries_stopped else OperatorAction.STOP_ENTRIES
+                made = desk.engine.handle(Operator(desk.now, desk.mono, action, BY_HAND))
             case "jump":
                 desk.pass_time(37.0)
             case "book":

@@ -15,7 +15,8 @@ from botocore.exceptions import ClientError
 
 from bot.storage.archive import Archive, ArchiveRefused
 from tests.cloud_tools import ROOT, run, tool
-from tests.moto_server import free_port, loopback_aws
+from tests.loopback import unused_port
+from tests.moto_server import loopback_aws
 
 pytestmark = pytest.mark.component
 DAY = date(2026, 9, 16)
@@ -28,9 +29,9 @@ def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         tool(name, "Debian: radosgw ceph-mon ceph-osd ceph-mgr ceph-common; .ci/install-cloud")
     if os.geteuid() != 0:
         pytest.skip("Ceph's daemons are started as root here")
-    folder, port = tmp_path_factory.mktemp("ceph"), free_port()
+    folder, port = tmp_path_factory.mktemp("ceph"), unused_port()
     try:
-        run([ROOT / ".ci" / "ceph-rgw", folder, str(free_port()), str(port)], seconds=180)
+        run([ROOT / ".ci" / "ceph-rgw", folder, str(unused_port()), str(port)], seconds=180)
         yield f"http://127.0.0.1:{port}"
     finally:
         for pid in folder.glob("run/*.pid"):

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.cloud_tools import ROOT, run, tool
-from tests.moto_server import free_port
+from tests.loopback import unused_port
 
 pytestmark = pytest.mark.component
 
@@ -232,7 +232,7 @@ def test_healthy_bare_of_rights_and_sigterm_in_a_position_ends_flat(
 
 def test_the_compose_files_demo_profile_runs_and_can_be_scraped(podman: str, image: str) -> None:
     """The service of infra/compose.yaml itself, in its own network, its port published on loopback."""
-    port, project = free_port(), "options-bot-test"
+    port, project = unused_port(), "options-bot-test"
     env = ENGINE | {"BOT_IMAGE": image, "BOT_PORT": str(port), "DEMO_SPEED": "100"}
     compose: list[str | Path] = [
         tool("podman-compose"),

@@ -306,6 +306,29 @@ def test_what_ended_for_good_is_not_resumed_though_a_crash_loop_had_ended_it_bef
     assert only(wish(desk), Refused).reason == Guard.STOPPED
 
 
+@pytest.mark.parametrize("first", ["operator", CRASH_LOOP])
+@pytest.mark.parametrize("other", ["preflight", "calendar", "kill_file", "journal_failed", "model_broken"])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_reason_behind_the_shown_one_is_not_lifted_by_resume(
+    make: Make, contract: Contract, session: Session, first: str, other: str, restart: bool
+) -> None:
+    """A no-go, a calendar nobody confirmed, a kill file: what a person stopped before them hides none."""
+    desk = make()
+    said = [Operator(desk.now, desk.mono, OperatorAction.STOP_ENTRIES, why) for why in (first, other)]
+    if restart and other != "journal_failed":  # that one is found anew, with the disk
+        kept, desk = said, Desk(contract, session, run=2)
+        replay(desk.engine, kept, desk.mono)
+        desk.up()
+        desk.warm()
+    else:
+        for word in said:
+            desk.engine.handle(word)
+    assert desk.engine.entries_stopped == other, "the one that is harder to end"
+    told = only(desk.engine.handle(Operator(desk.now, desk.mono, OperatorAction.RESUME, "operator")), Alert)
+    assert (told.name, other in told.text) == ("EntriesNotResumed", True)
+    assert only(wish(desk), Refused).reason == Guard.STOPPED
+
+
 @pytest.mark.parametrize("reason", ["kill_file", "kill_signal"])
 def test_the_kill_switch_ends_entries_holds_what_is_held_and_outlasts_a_restart(
     make: Make, contract: Contract, session: Session, reason: str

@@ -64,18 +64,13 @@ def test_a_file_that_was_there_before_the_day_allows_no_entry_at_all(tmp_path: P
 
 
 class Lines:
-    """What the switch sees of a day: where words go, and whether entries are over."""
+    """What the switch sees of a day: where words go."""
 
     def __init__(self) -> None:
         self.words: list[Operator] = []
-        self.stopped = ""
 
     def put(self, word: Any) -> None:
         self.words.append(word)
-        self.stopped = word.reason
-
-    def entries_stopped(self) -> str:
-        return self.stopped
 
 
 def switched(file: Path, script: Any) -> Lines:
@@ -124,27 +119,14 @@ def test_a_signal_before_the_day_is_not_lost(tmp_path: Path) -> None:
     assert [word.reason for word in lines.words] == ["kill_signal"]
 
 
-def test_while_the_file_is_there_whoever_allows_entries_again_is_told_no(tmp_path: Path) -> None:
+def test_a_file_that_stays_is_said_once(tmp_path: Path) -> None:
     file = tmp_path / "KILL"
     file.write_text("")
 
     async def script(_: KillSwitch, lines: Lines, clock: LockstepClock) -> None:
-        await clock.sleep_until(clock.now() + 3 * SECOND)
-        lines.stopped = ""
-        await clock.sleep_until(clock.now() + 3 * SECOND)
-
-    assert [word.reason for word in switched(file, script).words] == ["kill_file", "kill_file"]
-
-
-def test_it_is_written_down_even_when_entries_are_over_already(tmp_path: Path) -> None:
-    file = tmp_path / "KILL"
-    file.write_text("")
-
-    async def script(_: KillSwitch, lines: Lines, clock: LockstepClock) -> None:
-        lines.stopped = "entries_day"
         await clock.sleep_until(clock.now() + 5 * SECOND)
 
-    assert len(switched(file, script).words) == 1
+    assert [word.reason for word in switched(file, script).words] == ["kill_file"]
 
 
 def test_a_place_that_cannot_be_looked_at_is_taken_for_the_worst(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ from grafana.boards import feed as feed_board
 from grafana.pictures import draw
 from tests.conftest import at
 from tests.dashboards import executable, expressions
-from tests.monitoring import ALERTMANAGER, MISSING, PROMETHEUS, Heard, Monitoring, free_port, wait_until
+from tests.loopback import unused_port
+from tests.monitoring import ALERTMANAGER, MISSING, PROMETHEUS, Heard, Monitoring, wait_until
 from tests.twin_thread import TwinThread
 
 pytestmark = [
@@ -93,7 +94,7 @@ class Story(NamedTuple):
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("monitoring")
-    port = free_port()
+    port = unused_port()
     shock = Shock(SLIDE_AT, -4_000.0, 40.0)
     with (
         TwinThread(STARTS, 1.0, opens_at=at("14:58:00"), shocks=[shock]) as twin,

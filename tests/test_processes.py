@@ -27,7 +27,7 @@ def shell(tmp_path: Path, twin: TwinThread) -> Shell:
     return Shell(tmp_path, twin)
 
 
-def test_flatten_asks_the_running_bot_which_goes_on_and_a_kill_file_outweighs_resume(
+def test_flatten_asks_the_running_bot_which_enters_again_when_told_unless_a_kill_file_forbids_it(
     tmp_path: Path, twin: TwinThread, shell: Shell
 ) -> None:
     with shell.bot() as running:
@@ -43,8 +43,11 @@ def test_flatten_asks_the_running_bot_which_goes_on_and_a_kill_file_outweighs_re
         time.sleep(30 / SPEED)
         assert (twin.position(), twin.orders()) == (0, orders), "no entry until a person says so"
         assert running.poll() is None
+        assert shell.say("resume")[0] == 0
+        until(twin.position)
         kill = tmp_path / "data" / "KILL"
         kill.touch()
+        assert shell.say("flatten", "--yes")[0] == 0
         code, said = shell.say("resume")
         assert (code, "kill_file" in said) == (1, True), said
 

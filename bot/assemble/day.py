@@ -88,7 +88,7 @@ class _Day:
         engine = Engine(plan.rules, plan.session, plan.contracts, classifier.classify, named)
         decoded = decoded_of(self._kept, engine.desks.keys(), plan.mode)
         recovered = replay(engine, decoded, clock.monotonic())
-        engine.entries_stopped = engine.entries_stopped or plan.no_entries
+        engine.forbid_entries(plan.no_entries)
         boot = records.boot_record(clock.now(), mode=plan.mode, model=self._model, config=self._config)
         self._rows = rows_of(self._kept)
         self._disk_problem = (
@@ -179,7 +179,7 @@ class _Day:
 
         try:
             parts = DayParts(clock, plan.session, engine, inbox, stepper, outbox, feed, broker)
-            lines = Lines(inbox.put, rest, renew, checked, lambda: engine.entries_stopped)
+            lines = Lines(inbox.put, rest, renew, checked)
             beside = [plan.beside(lines)] if plan.beside else []
             if self._disk_problem:
                 beside.append(stop_when_flat(clock, engine, stop))

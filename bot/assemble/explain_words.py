@@ -11,6 +11,7 @@ from bot.core.commands import CancelOrder, Decision, ModifyOrder, NoTrade, Place
 from bot.core.events import OrderType, Side
 from bot.core.risk import Guard
 from bot.core.session import Phase
+from bot.core.strategy import Unmet
 from bot.core.units import Nanos, Paise, ist, rupees_text
 
 _PHASES: Final = {
@@ -67,10 +68,10 @@ WHY: Final[dict[str, str]] = {
     Quiet.SEGMENT_SHUT: "the exchange said the segment was not open",
     Quiet.SILENT: "no price had come for over 5 s",
     Quiet.WARM_UP: "the filter was warming up (strategy.warmup_ticks)",
-    Quiet.NOT_FALLING: "the price was not falling (velocity ≥ 0)",
-    Quiet.ABOVE_ESTIMATE: "the price was not below its estimate",
-    Quiet.BAND: "the price was too far from its estimate (strategy.band)",
-    Quiet.MODEL: "the model's probability was too low (strategy.threshold)",
+    Unmet.NOT_FALLING: "the price was not falling (velocity ≥ 0)",
+    Unmet.ABOVE_ESTIMATE: "the price was not below its estimate",
+    Unmet.BAND: "the price was too far from its estimate (strategy.band)",
+    Unmet.MODEL: "the model's probability was too low (strategy.threshold)",
     Quiet.WANTED: "nothing spoke against it, but no tick of that moment asked for it",
 }
 _REASONS: Final = {

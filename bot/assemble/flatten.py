@@ -23,7 +23,6 @@ from bot.storage.journal import journal_path
 from bot.storage.lock import FolderLock, FolderTaken
 
 _ASKS_SECONDS = 1.0
-_SETTLES_SECONDS = 1.5  # what still forbids entries, like a kill file, says so within a second
 _GIVES_UP_AFTER = 5  # answers in a row that did not come
 
 
@@ -52,9 +51,6 @@ def run_resume(settings: Settings, console: Console) -> int:
     if not _runs(settings):
         raise LiveRefused(["no bot runs with this [data] folder: start one with `bot run`, then resume"])
     state = _asked(settings, "resume")
-    if not state["halted"]:
-        time.sleep(_SETTLES_SECONDS)
-        state = _asked(settings, "state")
     console.print(f"Still no entries: {state['halted']}." if state["halted"] else "Entries again.")
     return 1 if state["halted"] else EXIT_DONE
 

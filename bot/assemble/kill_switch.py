@@ -47,8 +47,8 @@ class KillSwitch:
             await self._clock.sleep_until(self._clock.now() + LOOK_EVERY)
 
     def _look_at(self, lines: Lines, reason: str) -> None:
-        """Said once in any case, so that a restart knows; again, should somebody allow entries meanwhile."""
-        if reason in self._told and lines.entries_stopped():
+        """Said once, so that a restart knows: nobody can allow entries against it (core/operator.py)."""
+        if reason in self._told:
             return
         self._told.add(reason)
         self._log.warning("kill_switch", reason=reason, file=str(self._file))

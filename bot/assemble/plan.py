@@ -67,7 +67,6 @@ class Lines(NamedTuple):
     rest: UpstoxRest
     renew: Callable[[], None]  # let the sockets try a new token at once
     checked: Callable[[tuple[tuple[str, bool], ...]], None]  # (check, passed): for those who watch
-    entries_stopped: Callable[[], str]  # why the day's entries are over; "": they are not
 
 
 class Desk(NamedTuple):

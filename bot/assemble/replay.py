@@ -190,7 +190,7 @@ def engine_of(head: dict[str, Any], mono: int, classifier: Classifier) -> Engine
     engine = Engine(rules_of(head["rules"]), Session(**session), contracts, classifier, head["run"])
     kept = [(kind, body) for _, kind, body in head["kept"] if kind not in records.MARKS]
     recover(engine, [records.decode(kind, body) for kind, body in kept], mono)
-    engine.entries_stopped = engine.entries_stopped or head["no_entries"]
+    engine.forbid_entries(head["no_entries"])
     return engine
 
 

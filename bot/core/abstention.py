@@ -14,9 +14,9 @@ from bot.core import risk
 from bot.core.account import Account
 from bot.core.commands import NOT_DECIDED, Decision, NoTrade, Refused
 from bot.core.desk import Desk
-from bot.core.forecast import Forecast
 from bot.core.risk import Guard, Standing
-from bot.core.rules import Rules, StrategyRules
+from bot.core.rules import Rules
+from bot.core.strategy import Unmet, unmet
 from bot.core.units import SECOND, InstrumentKey, Nanos, Quantity
 
 SILENT_AFTER: Nanos = 5 * SECOND  # without a tick the feed is suspect (hazards §0)
@@ -25,16 +25,12 @@ _NAN = float("nan")
 
 
 class Quiet(StrEnum):
-    """Reasons beside the guards': nobody refused, for nothing was wanted."""
+    """Reasons beside the guards' and the entry rule's: nobody refused, for nothing was wanted."""
 
     HOLDING = "holding"
     SEGMENT_SHUT = "segment_shut"
     SILENT = "silent"  # no tick for some seconds
     WARM_UP = "warm_up"
-    NOT_FALLING = "not_falling"
-    ABOVE_ESTIMATE = "above_estimate"
-    BAND = "band"
-    MODEL = "model"  # the probability is too low
     WANTED = "wanted"  # nothing spoke against it
 
 
@@ -57,23 +53,10 @@ def look(desk: Desk, account: Account, rules: Rules, standing: Standing, at: Nan
         return Look(Quiet.SILENT, True)
     if desk.forecast.tick < rules.strategy.warmup_ticks:
         return Look(Quiet.WARM_UP, True)
-    if (quiet := unwanted(desk.forecast, rules.strategy)) is not None:
-        return Look(quiet, False)
+    if (missing := unmet(desk.forecast, rules.strategy)) is not None:
+        return Look(missing, False)
     book = risk.book_objects(desk, account, rules, standing) if rules.risk.guards else None
     return Look(book or Quiet.WANTED, False)
-
-
-def unwanted(forecast: Forecast, rules: StrategyRules) -> Quiet | None:
-    """Which part of the entry rule does not hold? None: all of it does (strategy.enters)."""
-    if not forecast.velocity < 0:
-        return Quiet.NOT_FALLING
-    if not forecast.rel_diff < 0:
-        return Quiet.ABOVE_ESTIMATE
-    if rules.band is not None and abs(forecast.rel_diff) >= rules.band:
-        return Quiet.BAND
-    if rules.use_model and not (forecast.probability or 0.0) >= rules.threshold:
-        return Quiet.MODEL
-    return None
 
 
 class Interval:
@@ -94,7 +77,7 @@ class Interval:
         self.lasting = seen.reason if seen.lasting else ""
         self.detail, self.position = detail, position
         self.looks[seen.reason] += 1
-        if seen.reason == Quiet.MODEL and probability is not None and not self.best >= probability:
+        if seen.reason == Unmet.MODEL and probability is not None and not self.best >= probability:
             self.best = probability
 
 

@@ -13,6 +13,8 @@ from bot.core.charges import card_on
 from bot.core.commands import AskSnapshot, Command, EntriesEnded, Reason, RecordFill
 from bot.core.desk import Desk
 from bot.core.events import (
+    BY_HAND,
+    CRASH_LOOP,
     Act,
     BrokerSnapshot,
     ClockRead,
@@ -30,6 +32,7 @@ from bot.core.units import SECOND, InstrumentKey, Nanos, Paise
 
 # Entries that ended for these are over for the day, whatever starts again; other reasons are found anew.
 FOR_GOOD = frozenset({"daily_loss", "operator_takeover", "short"})
+RESUMABLE = frozenset({BY_HAND, CRASH_LOOP})  # what `bot resume` ends; all else has to end by itself
 
 
 class BrokerWords:
@@ -47,7 +50,7 @@ class BrokerWords:
         self.stream_up = False
         self.ready = False  # for entries: the book was read since the stream came up
         self.known = False  # for leaving: it was read since the start, so what already rests there is known
-        self.entries_stopped = ""  # why, "" when entries are allowed
+        self._stops: dict[str, None] = {}  # why entries are over, oldest first; empty: they are not
         self._funds: guards.Funds | None = None  # as last read
         self._skew = guards.Skew.NONE  # of our clock against the broker's
         self._snapshot_asked: Nanos = -60 * SECOND
@@ -67,6 +70,16 @@ class BrokerWords:
     def clocks_agree(self) -> bool:
         """Is our clock near enough to the broker's to trust the day's deadlines?"""
         return self._skew is not guards.Skew.TOO_MUCH
+
+    @property
+    def entries_stopped(self) -> str:
+        """Why entries are over: of several reasons the one that is hardest to end. "": they are not."""
+        return min(self._stops, key=_ends_easily, default="")
+
+    def forbid_entries(self, reason: str) -> None:
+        """Entries are over for this reason, too; "" is none."""
+        if reason:
+            self._stops[reason] = None
 
     def funds_left(self, mono: Nanos) -> Paise | None:
         """What the account may spend; None: not known."""
@@ -193,9 +206,15 @@ class BrokerWords:
         self._ask_snapshot("anomaly", mono, out)
 
     def _stop_entries(self, reason: str, out: list[Command]) -> None:
-        final = reason in FOR_GOOD  # weighs more than what a person may end again
-        if not self.entries_stopped or (final and self.entries_stopped not in FOR_GOOD):
-            self.entries_stopped = reason
-            if final:
-                out.append(EntriesEnded(reason))
+        if reason in self._stops:
+            return
+        before = self.entries_stopped
+        self.forbid_entries(reason)
+        if reason in FOR_GOOD:
+            out.append(EntriesEnded(reason))
+        if self.entries_stopped != before:
             out.append(notices.entries_stopped(reason))
+
+
+def _ends_easily(reason: str) -> int:
+    return 0 if reason in FOR_GOOD else 2 if reason in RESUMABLE else 1

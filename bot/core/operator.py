@@ -7,15 +7,13 @@ It knows no signal, socket or file: by whatever way a word came, here it is an e
 from collections.abc import Mapping
 
 from bot.core import leaving, notices, stops
-from bot.core.broker_words import BrokerWords
+from bot.core.broker_words import RESUMABLE, BrokerWords
 from bot.core.commands import Command, Reason
 from bot.core.desk import Desk
-from bot.core.events import BY_HAND, CRASH_LOOP, NO_DISK, Event, LeaseChanged, Operator, OperatorAction
+from bot.core.events import BY_HAND, NO_DISK, Event, LeaseChanged, Operator, OperatorAction
 from bot.core.rules import Rules
 from bot.core.session import Session
 from bot.core.units import InstrumentKey, Nanos
-
-RESUMABLE = frozenset({BY_HAND, CRASH_LOOP})  # what `bot resume` ends; all else has to end by itself
 
 
 class OperatorWords(BrokerWords):
@@ -42,12 +40,12 @@ class OperatorWords(BrokerWords):
         )
 
     def remember(self, event: Operator) -> None:
-        """A word of an earlier run of today. SIGTERM ended that run, not the day; the first reason stays."""
+        """A word of an earlier run of today. SIGTERM ended that run, not the day."""
         if event.action is OperatorAction.RESUME:
             self._resume([])
         elif event.reason == BY_HAND or event.action is OperatorAction.STOP_ENTRIES:
             if event.reason not in {"journal_failed", NO_DISK}:
-                self.entries_stopped = self.entries_stopped or event.reason
+                self.forbid_entries(event.reason)
             if event.action is OperatorAction.FLATTEN:
                 self._leave = Reason.OPERATOR
 
@@ -60,14 +58,14 @@ class OperatorWords(BrokerWords):
             self._leave = Reason.OPERATOR
 
     def _resume(self, out: list[Command]) -> None:
-        """Entries again, unless what ended them is not a person's to end, or not all is sold yet."""
+        """Entries again, unless one of the reasons is not a person's to end, or not all is sold yet."""
         reason = self.entries_stopped
         if reason and reason not in RESUMABLE:
             out.append(notices.not_resumed(reason))
         elif self._leave is Reason.OPERATOR and not self.flat:
             out.append(notices.not_resumed("not everything is sold yet"))
         elif reason:
-            self.entries_stopped = ""
+            self._stops.clear()
             if self._leave is Reason.OPERATOR:
                 self._leave, self._calm_until = None, self.session.flatten_at
             out.append(notices.resumed())

@@ -48,7 +48,7 @@ def replay(engine: Engine, kept: Iterable[object], mono: Nanos) -> Recovered:
             case Operator():
                 engine.remember(item)
             case EntriesEnded():
-                engine.entries_stopped = item.reason
+                engine.forbid_entries(item.reason)
     under_way = len(account.open)
     engine.restored(mono)
     return Recovered(tuple(fills), len(account.orders), under_way)
