@@ -37,7 +37,8 @@ class _Still:
 def main() -> int:
     view = _Still()
     logs = Logs(lambda: 0, stream=sys.stderr, pretty=False)
-    metrics = Metrics(view, reference=[number / 10 for number in range(11)])
+    deciles = [number / 10 for number in range(11)]
+    metrics = Metrics(view, reference={"probability_deciles": deciles, "rel_diff_deciles": deciles})
     observers: dict[str, Observer] = {
         "metrics": MetricsObserver(metrics),
         "log": LogObserver(logs.log),

@@ -38,7 +38,7 @@ def desk() -> Desk:
 
 @pytest.fixture
 def metrics(desk: Desk) -> Metrics:
-    return Metrics(desk, reference=DECILES)
+    return Metrics(desk, reference={"probability_deciles": DECILES})
 
 
 @pytest.fixture

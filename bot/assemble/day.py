@@ -6,6 +6,7 @@ It knows which parts there are; it decides nothing about trading.
 import asyncio
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -85,7 +86,10 @@ class _Day:
         run = len(records.boots(self._kept)) + 1
         named = f"{run}{plan.writer}" if plan.writer else run
         classifier = TimedClassifier(plan.model.classifier)
-        engine = Engine(plan.rules, plan.session, plan.contracts, classifier.classify, named)
+        rules = replace(
+            plan.rules, strategy=replace(plan.rules.strategy, taught_bps=plan.model.passport.taught_bps)
+        )
+        engine = Engine(rules, plan.session, plan.contracts, classifier.classify, named)
         decoded = decoded_of(self._kept, engine.desks.keys(), plan.mode)
         recovered = replay(engine, decoded, clock.monotonic())
         engine.forbid_entries(plan.no_entries)
@@ -110,7 +114,7 @@ class _Day:
             clock.monotonic(),
             session=plan.session,
             contracts=plan.contracts,
-            rules=plan.rules,
+            rules=rules,
             run=named,
             model=self._model,
             no_entries=plan.no_entries,
@@ -148,8 +152,7 @@ class _Day:
         view = DayView(plan.mode, self._model, clock, engine, decoder, plan.token, plan.logs)
         self._view = view
         view.checks = plan.checks
-        deciles = plan.model.passport.reference.get("probability_deciles", ())
-        metrics = Metrics(view, classifier.seconds, deciles)
+        metrics = Metrics(view, classifier.seconds, plan.model.passport.reference)
         recent = Recent(view)
         outbox = Outbox(
             clock, inbox.put, self._journal, records.encode, self._write_fills, broker, self._note_failure

@@ -30,6 +30,7 @@ _STOPPED: Final = {
     "operator": "a person had stopped entries (`bot flatten`)",
     "journal_failed": "the disk did not take the journal",
     "model_broken": "the model's answer was no probability",
+    "model_out_of_range": "the market was of another kind than taught the model, which was demoted",
     "preflight": "the preflight had said no-go",
     "calendar": "the calendar and the broker did not agree about the day",
     "contracts": "the contract could not be checked against the instrument master",

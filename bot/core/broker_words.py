@@ -15,6 +15,7 @@ from bot.core.desk import Desk
 from bot.core.events import (
     BY_HAND,
     CRASH_LOOP,
+    MODEL_OUT_OF_RANGE,
     Act,
     BrokerSnapshot,
     ClockRead,
@@ -31,7 +32,7 @@ from bot.core.session import Session
 from bot.core.units import SECOND, InstrumentKey, Nanos, Paise
 
 # Entries that ended for these are over for the day, whatever starts again; other reasons are found anew.
-FOR_GOOD = frozenset({"daily_loss", "operator_takeover", "short"})
+FOR_GOOD = frozenset({"daily_loss", "operator_takeover", "short", MODEL_OUT_OF_RANGE})
 RESUMABLE = frozenset({BY_HAND, CRASH_LOOP})  # what `bot resume` ends; all else has to end by itself
 
 

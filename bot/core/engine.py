@@ -21,6 +21,7 @@ from bot.core.commands import (
 )
 from bot.core.desk import Desk
 from bot.core.events import (
+    MODEL_OUT_OF_RANGE,
     AccessChanged,
     BrokerSnapshot,
     ClockRead,
@@ -43,6 +44,7 @@ from bot.core.events import (
 )
 from bot.core.forecast import Classifier, Forecast, Forecaster
 from bot.core.leaving import Now
+from bot.core.model_range import RangeWatch
 from bot.core.operator import OperatorWords
 from bot.core.rules import Contract, Rules
 from bot.core.session import Phase, Session
@@ -82,6 +84,7 @@ class Engine(OperatorWords):
         self._restless = False  # some order wants to be looked at on every event
         self._carried_told = False
         self._abstentions = Abstentions(self.desks, rules)
+        self._range = RangeWatch(rules.strategy.taught_bps)
         self._phase = Phase.BEFORE  # as of the last tick…
         self._phase_holds: tuple[Nanos, Nanos] = (0, 0)  # …and from when to when it stays
         self._tag_run = f"{self._tag_day}r{run}n"
@@ -283,6 +286,8 @@ class Engine(OperatorWords):
         """Once a second: has the day had enough, and why is nothing bought just now?"""
         if (limit := risk.day_over(self.account, self.rules, event.at)) is not None:
             self._stop_entries(limit, out)
+        if self._range.beat(event.at, self.desks):
+            self._stop_entries(MODEL_OUT_OF_RANGE, out)
         standing = self._standing(self.session.phase_at(event.at), event, newest=True)
         out.extend(self._abstentions.beat(event.at, self.account, standing, self.entries_stopped, self._shut))
 

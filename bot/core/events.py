@@ -49,6 +49,7 @@ class OperatorAction(StrEnum):
 BY_HAND: Final = "operator"  # `bot flatten`: sold, and no more entries today
 CRASH_LOOP: Final = "crash_loop"  # too many starts within minutes: exits only
 NO_DISK: Final = "no_disk"  # started on a disk that takes nothing
+MODEL_OUT_OF_RANGE: Final = "model_out_of_range"  # it sees another kind of market than taught it
 SIGTERM: Final = "sigterm"  # the process ends; a later start goes on as if nothing had been
 
 

@@ -3,7 +3,15 @@
 from bot.core.books import Order
 from bot.core.commands import Alert, RecordFill, Severity
 from bot.core.desk import Desk
-from bot.core.events import CRASH_LOOP, NO_DISK, LeaseChanged, OrderType, SendOutcome, Side
+from bot.core.events import (
+    CRASH_LOOP,
+    MODEL_OUT_OF_RANGE,
+    NO_DISK,
+    LeaseChanged,
+    OrderType,
+    SendOutcome,
+    Side,
+)
 from bot.core.guards import Skew
 from bot.core.units import SECOND, Nanos, rupees_text
 
@@ -147,4 +155,10 @@ def entries_stopped(reason: str) -> Alert:
             "ends. Free the disk ([data] folder), then start it again."
         )
         return Alert(Severity.PAGE, "NoDisk", text)
+    if reason == MODEL_OUT_OF_RANGE:
+        text = (
+            "The market is far wilder or far calmer than any that taught the model: it is demoted. Exits "
+            "only, today. Is it an option, are its prices in rupees? If so, retrain (`bot train`)."
+        )
+        return Alert(Severity.PAGE, "ModelOutOfRange", text)
     return Alert(Severity.WARN, "EntriesStopped", f"No more entries today: {reason}.")

@@ -33,6 +33,7 @@ class StrategyRules:
     band: float | None = None  # entry only while |rel_diff| < band; None: off
     warmup_ticks: int = WARMUP_TICKS
     use_model: bool = True  # False: the entry rule without the classifier (backtest --filter none)
+    taught_bps: tuple[float, float] | None = None  # the markets that taught the model (model_range.py)
 
 
 @dataclass(frozen=True, slots=True)

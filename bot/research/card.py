@@ -66,8 +66,9 @@ def _limits(passport: Passport) -> str:
   underlying mirror each other, so a file left out is no day left out: believe the second table.
 * How it is made (features, variants, weights) was chosen on the recordings named in the project's own card, each left
   out in turn. On those, the figures are somewhat kind to it.
-* Calibration travels badly from one day to another: the base rate of the label differs more between contracts and
-  days than a model can see in ten ticks.
+* Calibration holds over many tapes better than on any one: how often the label comes true differs more between
+  contracts and days than a model can see in ten ticks. It learns from feeds made busier, lazier, wilder and calmer
+  than those recorded, and its calibration follows the tapes half-way only; both were chosen by the second table.
 * It was taught on option premiums. On an index or a share its answers mean nothing.
 * One sign, one label, one horizon: another `rel_diff` setting needs another model, and the bot says so."""
 

@@ -23,6 +23,7 @@ from bot.storage.ticks import TickFile, TickFileError
 
 HORIZON_TICKS: Final = 5
 RISE_BPS: Final = 18.0
+TEMPO: Final = (0.5, 7.0)  # of the contracts known, the busiest changes its price six times as often
 UNDATED: Final = "undated"
 _GOLDEN_SEED: Final = 20251215
 _GLUED_JUMP: Final = 0.05  # prices without times: a step this large joins two sessions
@@ -69,18 +70,19 @@ class Tape:
         """The same prices as a busier or a lazier feed would have told them.
 
         How often a message repeats the price differs between contracts (24–89 %) more than anything else.
-        Stretch by stretch, repeats are added or left out; filter and labels are made anew.
+        Stretch by stretch a tick is told `tempo` times on average, drawn log-uniform from TEMPO; below one,
+        only repeats are left out. Filter and labels are made anew.
         """
         told: list[Heard] = []
-        tempo = 0.0
+        tempo = 1.0
         for place, tick in enumerate(self.ticks):
             if place % 400 == 0:
-                tempo = rng.uniform(-0.9, 0.6)
+                tempo = float(np.exp(rng.uniform(*np.log(TEMPO))))
             repeat = bool(place) and self.ticks[place - 1].ltp == tick.ltp
-            if repeat and rng.random() < -tempo:
+            if repeat and rng.random() > tempo:
                 continue
             told.append(tick)
-            while rng.random() < tempo:
+            while rng.random() < 1 - 1 / tempo:  # never, below one
                 told.append(tick)
         return self._part(tuple(told))
 

@@ -26,9 +26,10 @@ from bot.research.dataset import RISE_BPS, Floats, Tape
 HIDDEN: Final = (32, 16)
 EPOCHS: Final = 10
 BATCH: Final = 1024
-DECAY: Final = 1e-3
+DECAY: Final = 1e-4
 LEARNING_RATE: Final = 1e-3
 CALIBRATION_SHARE: Final = 0.2  # the last fifth of every tape fits the calibration, never the weights
+CALIBRATION_TRUST: Final = 0.5  # how far it is followed: one or two days know half of what a third will be
 VOLATILITY_JITTER: Final = 2.0
 CLIP: Final = 8.0
 FLOOR_BPS: Final = 0.5
@@ -114,6 +115,7 @@ def fit(tapes: Sequence[Tape], seed: int) -> Model:
     logits = model.predict(held_out.windows, batch_size=8192, verbose=0)[:, 0].astype(np.float64)
     slope, offset = platt(logits, held_out.rises, held_out.weights)
     kernel, bias = layers[-1].get_weights()
+    slope, offset = 1 + CALIBRATION_TRUST * (slope - 1), CALIBRATION_TRUST * offset
     layers[-1].set_weights([kernel * slope, bias * slope + offset])
     return _model(layers, None, sigmoid=True)
 

@@ -14,10 +14,12 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bot.core.forecast import RelDiff
+from bot.core.model_range import LOOKS
 from bot.research.card import card
 from bot.research.dataset import HORIZON_TICKS, RISE_BPS, Floats, Tape, golden_windows, load
 from bot.research.evaluate import LEAKAGE_AUC, Judged, Scores, score
@@ -115,7 +117,8 @@ def train(files: Sequence[Path], out_dir: Path, seed: int, progress: Say) -> Tra
     windows = np.concatenate([tape.windows for tape in tapes])
     origins = tuple(_origin(tape, files) for tape in tapes)
     answers = network.probabilities(model, windows)
-    passport = _proven(content, windows, answers, origins, figures, _provenance(files, seed))
+    reference = _reference(answers, tapes)
+    passport = _proven(content, windows, answers, origins, figures, reference, _provenance(files, seed))
     _write(out_dir, content, passport)
     progress("done", steps, steps)
     return Trained(passport, by_file, by_day)
@@ -127,6 +130,7 @@ def _proven(
     answers: Floats,
     origins: tuple[dict[str, Any], ...],
     figures: dict[str, Any],
+    reference: dict[str, Any],
     created_by: dict[str, Any],
 ) -> Passport:
     """The passport of a model whose served answers are the trained ones and that the bot itself accepts."""
@@ -148,7 +152,7 @@ def _proven(
             trained_on=origins,
             created_by=created_by,
             figures={**figures, "parity_max": worst},
-            reference=_reference(answers),
+            reference=reference,
             golden_windows=golden,
             golden_probabilities=child.submit(_served, content, golden).result(),
             tolerance=TOLERANCE_MAX,
@@ -238,10 +242,21 @@ def _version(package: str) -> str:
     return ""
 
 
-def _reference(p: Floats) -> dict[str, Any]:
-    """Deciles of the probabilities on what it was trained on: what drift is measured against."""
-    deciles = np.quantile(p.astype(np.float64), np.linspace(0, 1, 11))
-    return {"windows": len(p), "probability_deciles": [round(float(d), 6) for d in deciles]}
+def _reference(p: Floats, tapes: Sequence[Tape]) -> dict[str, Any]:
+    """What it was trained on: deciles that drift is measured against, and the calmest and wildest stretch."""
+    rel_diffs = [tape.windows[:, -1, 2].astype(np.float64) for tape in tapes]
+    stretches = [each for tape in rel_diffs for each in np.array_split(tape, max(len(tape) // LOOKS, 1))]
+    wildness = [float(np.sqrt(np.mean(each * each))) * 1e4 for each in stretches]
+    return {
+        "windows": len(p),
+        "probability_deciles": _deciles(p.astype(np.float64)),
+        "rel_diff_deciles": _deciles(np.concatenate(rel_diffs)),
+        "rel_diff_rms_bps": [round(min(wildness), 3), round(max(wildness), 3)],
+    }
+
+
+def _deciles(values: npt.NDArray[np.float64]) -> list[float]:
+    return [round(float(edge), 6) for edge in np.quantile(values, np.linspace(0, 1, 11))]
 
 
 def _write(folder: Path, content: bytes, passport: Passport) -> None:

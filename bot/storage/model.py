@@ -53,7 +53,7 @@ class Passport:
     trained_on: tuple[Mapping[str, Any], ...]
     created_by: Mapping[str, Any]
     figures: Mapping[str, Any]
-    reference: Mapping[str, Any]  # the probabilities' distribution on the training files, for drift
+    reference: Mapping[str, Any]  # what the training files looked like: for drift, and the model's range
     golden_windows: Floats
     golden_probabilities: Floats
     tolerance: float
@@ -79,6 +79,12 @@ class Passport:
         }
         lines = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in body.items())
         return "{\n" + ",\n".join(lines) + "\n}\n"
+
+    @property
+    def taught_bps(self) -> tuple[float, float] | None:
+        """The wildness of the calmest and the wildest stretch it was taught (core/model_range.py)."""
+        stated = self.reference.get("rel_diff_rms_bps")
+        return None if stated is None else (float(stated[0]), float(stated[1]))
 
     @staticmethod
     def from_json(text: str) -> "Passport":
@@ -109,6 +115,7 @@ class Passport:
             raise ValueError(f"golden rows of shape {passport.golden_windows.shape} for {rows} probabilities")
         if not 0 < passport.threshold < 1 or not 0 < passport.tolerance <= TOLERANCE_MAX:
             raise ValueError(f"threshold {passport.threshold}, tolerance {passport.tolerance}")
+        passport.taught_bps  # noqa: B018  two numbers, or none
         if (
             not np.isfinite(passport.golden_windows).all()
             or not np.isfinite(passport.golden_probabilities).all()

@@ -40,7 +40,7 @@ FEED_REASONS: Final = ("stall", "close", "auth", "error", OTHER)
 HALT_REASONS: Final = (
     *("daily_loss", "journal_failed", "kill_file", "operator", "operator_takeover", "preflight", "sigterm"),
     *("model_broken", "short", "calendar", "kill_signal", "entries_day", "stops_day", "charges"),
-    *("crash_loop", "no_disk", OTHER),
+    *("crash_loop", "no_disk", "model_out_of_range", OTHER),
 )
 MISMATCH_KINDS: Final = {"PositionMismatch": "position", "OrderAdopted": "adopted", "OrderAnomaly": "anomaly"}
 # The engine's words for a human (core/notices.py); those with a rule of their own are told apart by name.
@@ -48,14 +48,14 @@ ALERT_NAMES: Final = (
     *("StopLossTriggered", "ExitRejected", "ExitNotFilled", "PositionMismatch", "PositionShort"),
     *("OrderRefused", "OrderOutcomeUnknown", "OrderAnomaly", "OrderAdopted", "EntriesStopped"),
     *("LeaseLost", "LeaseHeld", "CrashLoop", "NoDisk", "EntriesResumed", "EntriesNotResumed"),
-    *("ClockSkew", OTHER),
+    *("ClockSkew", "ModelOutOfRange", OTHER),
 )
 CHECKS: Final = (
     *("token", "address", "calendar", "instrument", "lot and freeze", "funds", "charges", "clock"),
     *("model", "disk", "archive", "feed"),
     OTHER,
 )
-DRIFT_FEATURES: Final = ("probability",)  # what the model's passport has a reference for
+DRIFT_FEATURES: Final = ("probability", "rel_diff")  # what the model's passport has a reference for
 FINAL_STATUS: Final = {"complete": "FILLED", "rejected": "REJECTED", "cancelled": "CANCELLED"}
 
 _INTENTS: Final = (

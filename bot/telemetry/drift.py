@@ -1,4 +1,4 @@
-"""How far what the classifier says today is from what it said on its training files."""
+"""How far what the classifier hears and says today is from its training files."""
 
 from bisect import bisect_left
 from collections.abc import Sequence

@@ -5,9 +5,9 @@ and labels stand in `catalogue.py`. This file must never slow, stop or answer a 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -47,14 +47,17 @@ from bot.telemetry.view import View
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 _SKEW_SECONDS: Final = 60
 _BLIND_AFTER: Final[Nanos] = 5 * SECOND  # the engine's limit for a feed in doubt
+_NO_REFERENCE: Final[Mapping[str, Any]] = {}
 _IN_MARKET: Final = frozenset({Phase.OPEN.value, Phase.NO_ENTRY.value, Phase.FLATTEN.value})
 
 
 class Metrics(Collector):
     """All series of one bot, in a registry of its own. `text` is a scrape."""
 
-    def __init__(self, view: View, inference: Buckets | None = None, reference: Sequence[float] = ()) -> None:
-        """`reference`: the deciles of the probability on the training files (11 edges), for drift."""
+    def __init__(
+        self, view: View, inference: Buckets | None = None, reference: Mapping[str, Any] = _NO_REFERENCE
+    ) -> None:
+        """`reference`: the passport's, with the deciles (11 edges) of what the training saw, for drift."""
         self.view = view
         instruments = [state.instrument for state in view.instruments()]
         self.frame_at: Nanos = view.day().now  # when the market socket last spoke
@@ -72,7 +75,7 @@ class Metrics(Collector):
         self._every_histogram = [each for series in self._histograms.values() for each in series.values()]
         self._values[names.PREFLIGHT.name] = dict.fromkeys(names.PREFLIGHT.series, float("nan"))
         self._values[names.STOP_NET.name] = dict.fromkeys(((key,) for key in instruments), float("nan"))
-        self.drift = Drift(reference)
+        self.drifts = {name: Drift(reference.get(f"{name}_deciles", ())) for name in names.DRIFT_FEATURES}
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -97,7 +100,8 @@ class Metrics(Collector):
         for buckets in self._every_histogram:
             if buckets.noted:  # asked here: most have nothing, and a call costs more than a look
                 buckets.fold()
-        self.drift.fold()
+        for drift in self.drifts.values():
+            drift.fold()
 
     def text(self) -> bytes:
         """Everything, in the text format (CONTENT_TYPE). Call it on the event loop: about 4 ms."""
@@ -109,7 +113,8 @@ class Metrics(Collector):
         for metric, labels, value in (*of_day(self.view.day()), *of_instruments(self.view.instruments())):
             self._values[metric.name][labels] = value
         self.set(names.FEED_FRAME, self.frame_at / SECOND)
-        self.set(names.DRIFT, self.drift.psi(), ("probability",))
+        for name, drift in self.drifts.items():
+            self.set(names.DRIFT, drift.psi(), (name,))
         for metric in names.all_metrics():
             yield self._family(metric)
 
@@ -153,7 +158,8 @@ class MetricsObserver:
         self._fill = metrics.histogram(names.ORDER_FILL).observe
         self._placed: dict[str, _Placed] = {}  # by tag, until the broker's final word
         self._stopping: set[InstrumentKey] = set()  # a stop-loss is counted once a position
-        self._drift = metrics.drift.observe
+        self._drift = metrics.drifts["probability"].observe
+        self._rel_diff_drift = metrics.drifts["rel_diff"].observe
         self._slippage: Paise = 0
         self._trip_net: dict[InstrumentKey, Paise] = {}  # of the round trip under way
         self._quickest: deque[float] = deque(maxlen=_SKEW_SECONDS)  # least lag of each second
@@ -186,6 +192,7 @@ class MetricsObserver:
             if forecast is not None and forecast.probability is not None:
                 self._probability(forecast.probability)
                 self._drift(forecast.probability)
+                self._rel_diff_drift(forecast.rel_diff)
         self._ticks.clear()
 
     def _event(self, event: Event) -> None:
