@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from re import fullmatch
+from typing import TypeAlias
 
 from rich.console import Console
 
@@ -14,10 +15,11 @@ from bot.core.forecast import Classifier, Forecaster, RelDiff
 from bot.core.session import Session
 from bot.core.units import InstrumentKey
 from bot.research.day_report import Line, TradedDay, write_days
+from bot.research.duel import compared
 from bot.research.taped import read_taped
 from bot.storage import records
 from bot.storage.journal import JournalRefused, journal_path, read_journal
-from bot.storage.model import ModelRefused, load_model
+from bot.storage.model import LoadedModel, ModelRefused, load_model
 from bot.storage.tape import TapeRefused, tapes_of
 from bot.storage.tick_source import TickFileError
 
@@ -32,14 +34,17 @@ class ReportRefused(Exception):
         self.problems = problems
 
 
-def run_report(what: str, archive: Path, out: Path | None, model: Path, console: Console) -> int:
+Models: TypeAlias = tuple[Path, Path | None]  # the day's own, and one that challenges it
+
+
+def run_report(what: str, archive: Path, out: Path | None, models: Models, console: Console) -> int:
     """`what`: a day (2026-09-16), a week (2026-W38), or a folder holding days. Raises ReportRefused."""
     found = _days(what, archive)
     days = []
     with console.status("reading") as status:
         for number, (day, folder) in enumerate(found, 1):
             status.update(f"reading {day} ({number} of {len(found)})")
-            days.append(read_day(folder, day, model))
+            days.append(read_day(folder, day, models))
     path = out or _beside(found, what)
     title = f"Traded day {found[0][0]}" if len(found) == 1 else f"{len(found)} traded days · {what}"
     write_days(path, title, days)
@@ -84,7 +89,7 @@ def _in(folder: Path) -> list[tuple[date, Path]]:
     return sorted(found.items())
 
 
-def read_day(folder: Path, day: date, model: Path) -> TradedDay:
+def read_day(folder: Path, day: date, models: Models) -> TradedDay:
     """A day's folder. What is missing there is said in the page, not refused; a damaged journal is."""
     try:
         kept = read_journal(journal_path(folder, day))
@@ -114,9 +119,15 @@ def read_day(folder: Path, day: date, model: Path) -> TradedDay:
     if taped.facts.get("synthetic"):
         made.title = f"synthetic market, seed {taped.facts.get('seed')} · {made.title}"
     made.exchanges = {contract.key: contract.exchange for contract in taped.contracts}
-    classifier, made.threshold = _classifier(model, kept_model=_model_of(folder, day))
-    facts.append(("model", _model_of(folder, day) or "not known"))
+    kept_model = _model_of(folder, day)
+    facts.append(("model", kept_model or "not known"))
+    champion = _champion(models[0], kept_model)
+    classifier: Classifier = champion.classifier if champion else lambda _: 0.0
+    made.threshold = champion.passport.threshold if champion else None
     made.lines = lines_of(taped.ticks, Session.on(day), classifier)
+    if models[1] is not None:
+        own = [("champion", champion)] if champion else []
+        made.models = compared(taped.ticks, day, [*own, ("challenger", _challenger(models[1]))])
     return made
 
 
@@ -149,15 +160,21 @@ def _model_of(folder: Path, day: date) -> str:
         return ""
 
 
-def _classifier(model: Path, kept_model: str) -> tuple[Classifier, float | None]:
+def _champion(model: Path, kept_model: str) -> LoadedModel | None:
     """The day's model where it is the one at hand; else none, and no probabilities are shown."""
     try:
         loaded = load_model(model, rel_diff=RelDiff.PRICE_MINUS_ESTIMATE)
     except ModelRefused:
-        return (lambda _: 0.0), None
-    if not kept_model or not loaded.passport.sha256.startswith(kept_model):
-        return (lambda _: 0.0), None
-    return loaded.classifier, loaded.passport.threshold
+        return None
+    return loaded if kept_model and loaded.passport.sha256.startswith(kept_model) else None
+
+
+def _challenger(model: Path) -> LoadedModel:
+    """Of either sign."""
+    try:
+        return load_model(model, rel_diff=None)
+    except ModelRefused as refused:
+        raise ReportRefused([f"--challenger: {refused}"]) from None
 
 
 def _certificate(path: Path) -> str:

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bot.core.forecast import RelDiff
 from bot.research import judgement_page as shown
 from bot.research.evaluate import score
 from bot.research.judgement import (
@@ -23,7 +22,7 @@ from bot.research.judgement import (
     words,
 )
 from bot.research.page import write_page
-from bot.storage.model import LoadedModel, ModelRefused, load_model
+from bot.storage.model import LoadedModel, load_model
 
 SEED = 1  # of the bootstrap and the shuffle
 
@@ -32,7 +31,7 @@ def run_evaluate(
     model_path: Path, files: Sequence[Path], *, json_out: Path | None, report: Path | None, console: Console
 ) -> int:
     """Raises ModelRefused, TickFileError."""
-    model = _loaded(model_path)
+    model = load_model(model_path, rel_diff=None)
     judged: list[FileJudged] = []
     columns = (TextColumn("{task.description:44}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
@@ -52,17 +51,6 @@ def run_evaluate(
         _write(report, result, judged, model)
         console.print(f"Written: {report}", highlight=False, soft_wrap=True)
     return 0
-
-
-def _loaded(path: Path) -> LoadedModel:
-    """Of either sign: which one is in its passport. Raises ModelRefused."""
-    try:
-        return load_model(path, rel_diff=RelDiff.PRICE_MINUS_ESTIMATE)
-    except ModelRefused as refused:
-        try:
-            return load_model(path, rel_diff=RelDiff.ESTIMATE_MINUS_PRICE)
-        except ModelRefused:
-            raise refused from None
 
 
 def _result(model: LoadedModel, judged: Sequence[FileJudged]) -> dict[str, Any]:

@@ -90,13 +90,16 @@ def report(
     archive: Annotated[Path, typer.Option(help="The archive's root, for a day or a week.")] = Path("archive"),
     out: Annotated[Path | None, typer.Option(help="The HTML file; else beside the day's files.")] = None,
     model: Annotated[Path | None, typer.Option(help="The day's classifier; the one that came along.")] = None,
+    challenger: Annotated[
+        Path | None, typer.Option(help="Another model: judged beside the day's own on what really came.")
+    ] = None,
 ) -> None:
     """Draw traded days from the archive: one HTML file that needs no network, a table first for several."""
     from bot.assemble.backtest_options import MODEL
     from bot.assemble.day_pages import ReportRefused, run_report
 
     try:
-        raise typer.Exit(run_report(what, archive, out, model or MODEL, Console()))
+        raise typer.Exit(run_report(what, archive, out, (model or MODEL, challenger), Console()))
     except ReportRefused as refused:
         refuse(refused.problems)
 

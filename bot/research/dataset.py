@@ -43,7 +43,8 @@ class Tape:
     """One instrument's windows of one day, in order.
 
     `windows` float32 [n, 10, 3] as served · `best_bps` float32 [n]: the highest of the next 5 prices over
-    this one · `rises` bool [n], the label · `at` int64 [n] · `ticks`: all that were heard.
+    this one · `rises` bool [n], the label · `at` int64 [n] · `place` int64 [n]: the tick each window ends
+    with, in `ticks`, all that were heard.
     """
 
     file: str
@@ -54,6 +55,7 @@ class Tape:
     best_bps: Floats
     rises: npt.NDArray[np.bool_]
     at: npt.NDArray[np.int64]
+    place: npt.NDArray[np.int64]
 
     @property
     def name(self) -> str:
@@ -111,7 +113,7 @@ def tape_of(ticks: tuple[Heard, ...], file: str, instrument: InstrumentKey, day:
     at = np.array([tick.at for tick in ticks], dtype=np.int64)[here]
     best_bps = (ahead * 10_000 / prices[here]).astype(np.float32)
     rises = ahead * 10_000 >= RISE_BPS * prices[here]  # in integers: 18 bps exactly is a rise
-    return Tape(file, instrument, day, ticks, stack, best_bps, rises, at)
+    return Tape(file, instrument, day, ticks, stack, best_bps, rises, at, here)
 
 
 def golden_windows() -> Floats:

@@ -50,6 +50,7 @@ class TradedDay:
     alerts: tuple[Alert, ...] = ()
     threshold: float | None = None
     exchanges: dict[InstrumentKey, str] = field(default_factory=dict)
+    models: dict[InstrumentKey, list[tuple[str, str]]] = field(default_factory=dict)  # judged on the day
 
 
 def write_days(path: Path, title: str, days: Sequence[TradedDay]) -> None:
@@ -96,6 +97,7 @@ def _page(day: TradedDay, key: InstrumentKey) -> DayPage:
             ("exposure", exposure_of(trips, seconds)),
             ("still open at the end", f"{held} units" if held else "none"),
             *day.facts,
+            *day.models.get(key, ()),
         ],
         notes=[f"{alert.name}: {alert.text}" for alert in day.alerts],
         notes_title="What the bot had to say",

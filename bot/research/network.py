@@ -9,7 +9,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before the import: its greetings are not results
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its kernels reorder sums from one machine to the next
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from typing import Any, Final, NamedTuple
@@ -90,8 +90,9 @@ def _model(layers: Sequence[Model], batch: int | None, *, sigmoid: bool) -> Mode
     return keras.Model(windows, ops.sigmoid(value) if sigmoid else value)
 
 
-def fit(tapes: Sequence[Tape], seed: int) -> Model:
+def fit(tapes: Sequence[Tape], seed: int, recipe: "Recipe | None" = None) -> Model:
     """Train on the first four fifths of each tape, calibrate on the last. Raw windows [n, 10, 3] → [n, 1]."""
+    recipe = recipe or Recipe()
     prepare(seed)
     rng = np.random.default_rng(seed)
     halves = [tape.split(1 - CALIBRATION_SHARE) for tape in tapes]
@@ -101,10 +102,10 @@ def fit(tapes: Sequence[Tape], seed: int) -> Model:
         per_day[tape.day] = per_day.get(tape.day, 0) + len(tape.rises)
     days = [per_day[tape.day] ** -0.5 for tape in tapes]
     study = _join(
-        [s for (early, _), day in zip(halves, days, strict=True) for s in _variants(early, day, rng)]
+        [s for (early, _), day in zip(halves, days, strict=True) for s in recipe.variants(early, day, rng)]
     )
     held_out = _join([_plain(late, day) for (_, late), day in zip(halves, days, strict=True)])
-    layers = _layers()
+    layers = recipe.layers()
     model = _model(layers, None, sigmoid=False)
     model.compile(
         optimizer=keras.optimizers.Adam(LEARNING_RATE), loss=keras.losses.BinaryCrossentropy(from_logits=True)
@@ -115,7 +116,7 @@ def fit(tapes: Sequence[Tape], seed: int) -> Model:
     logits = model.predict(held_out.windows, batch_size=8192, verbose=0)[:, 0].astype(np.float64)
     slope, offset = platt(logits, held_out.rises, held_out.weights)
     kernel, bias = layers[-1].get_weights()
-    slope, offset = 1 + CALIBRATION_TRUST * (slope - 1), CALIBRATION_TRUST * offset
+    slope, offset = 1 + recipe.calibration_trust * (slope - 1), recipe.calibration_trust * offset
     layers[-1].set_weights([kernel * slope, bias * slope + offset])
     return _model(layers, None, sigmoid=True)
 
@@ -154,6 +155,14 @@ def _jittered(tape: Tape, weight: float, rng: np.random.Generator) -> Samples:
     return Samples(
         scaled.astype(np.float32), rises.astype(np.float32), np.full(len(rises), weight, dtype=np.float32)
     )
+
+
+class Recipe(NamedTuple):
+    """How a model is made. The default is what ships; `benchmarks/model_research.py` tries others."""
+
+    layers: Callable[[], list[Model]] = _layers  # on the 50 numbers of `scale_free`; the last: Dense(1)
+    variants: Callable[[Tape, float, np.random.Generator], list[Samples]] = _variants
+    calibration_trust: float = CALIBRATION_TRUST
 
 
 def _join(parts: Sequence[Samples]) -> Samples:

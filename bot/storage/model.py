@@ -132,10 +132,11 @@ class LoadedModel(NamedTuple):
     runtime: str  # which TFLite runtime serves it
 
 
-def load_model(path: Path, *, rel_diff: RelDiff) -> LoadedModel:
+def load_model(path: Path, *, rel_diff: RelDiff | None) -> LoadedModel:
     """The model in `path` (the .tflite file or its folder), proven against `passport.json` beside it.
 
-    `rel_diff` is the sign the bot will serve. Raises ModelRefused with a sentence for the trader.
+    `rel_diff` is the sign the bot will serve; None: whichever the passport says. Raises ModelRefused with a
+    sentence for the trader.
     """
     file = path / MODEL_FILE if path.is_dir() else path
     content = _read(file, "model")
@@ -178,14 +179,14 @@ def _passport(file: Path) -> Passport:
         raise ModelRefused(f"The passport {file} can't be used: {reason}. {_RESTORE}") from error
 
 
-def _check_interface(file: Path, passport: Passport, rel_diff: RelDiff) -> None:
+def _check_interface(file: Path, passport: Passport, rel_diff: RelDiff | None) -> None:
     if passport.features != FEATURE_ORDER or passport.window_shape != WINDOW_SHAPE:
         _refuse(
             file,
             f"wants windows of {list(passport.window_shape)} × {list(passport.features)}; "
             f"the bot serves {list(WINDOW_SHAPE)} × {list(FEATURE_ORDER)}",
         )
-    if passport.rel_diff is not rel_diff:
+    if rel_diff is not None and passport.rel_diff is not rel_diff:
         raise ModelRefused(
             f"The model {file} was trained with rel_diff = {passport.rel_diff}, the setting says {rel_diff}: "
             f"its probabilities would mean the opposite. Set `[strategy] rel_diff` to {passport.rel_diff}, "
