@@ -298,8 +298,8 @@ All of one day, so kinder than the first table. The same Dense network on the re
 * *last price*: the highest of the next {HORIZON_TICKS} is {RISE_BPS:g} bps up; *mid*: the same of the mid.
 * *bid over the ask*: one of the next {HORIZON_TICKS} bids pays the ask of now and a round trip's charges on
   {UNITS} units.
-* *the rule's own trade*: bought at the ask where the entry rule holds, sold at the bid where the exit rule next
-  does, stop aside, net of charges.
+* *the rule's own trade*: bought at the ask where the entry rule holds, sold at the bid where the exit rule
+  next does, stop aside, net of charges.
 
 *At 0.63* is how often such a model would let the bot enter at all.
 
