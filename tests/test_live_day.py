@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.assemble.closing import EXIT_DONE
-from bot.assemble.live_day import EXIT_REFUSED
+from bot.assemble.closing import EXIT_DONE, EXIT_REFUSED
 from bot.core.engine import Engine
 from bot.core.rules import Rules
 from bot.core.session import Session

@@ -10,12 +10,12 @@ from datetime import date
 
 from bot.assemble.access import NEW_TOKEN, access_of, first_token
 from bot.assemble.broker import Sandbox
-from bot.assemble.closing import EXIT_CRASHED, EXIT_DONE
+from bot.assemble.closing import EXIT_CRASHED, EXIT_DONE, EXIT_REFUSED
 from bot.assemble.control import Control
 from bot.assemble.courier import Courier
 from bot.assemble.kill_switch import KillSwitch
 from bot.assemble.lease import lease_for
-from bot.assemble.live_day import EXIT_REFUSED, LiveDay, live_day
+from bot.assemble.live_day import LiveDay, live_day
 from bot.assemble.messages import say_refused
 from bot.assemble.opening import opening_for
 from bot.assemble.twin_time import clock_for
@@ -86,9 +86,8 @@ def _take(lock: FolderLock, settings: Settings, clock: WallClock, logs: Logs) ->
         lock.take(f"mode {settings.broker.mode}, since {ist(clock.now()):%Y-%m-%d %H:%M} IST")
     except FolderTaken as taken:
         raise LiveRefused([str(taken)], EXIT_REFUSED) from None
-    except (
-        OSError
-    ) as error:  # a disk that takes nothing: what is held is looked after all the same (no_disk.py)
+    except OSError as error:
+        # A disk that takes nothing: what is held is looked after all the same (no_disk.py).
         logs.log.warning("no_lock", problem=str(error))
 
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from bot.assemble.admission import Admitted, Morning
 from bot.assemble.broker import PAPER_MODES, Sandbox
 from bot.assemble.choosing import Chooser, already_ours, choose_at
-from bot.assemble.closing import EXIT_DONE as EXIT_DONE  # noqa: PLC0414 - others know them from here
-from bot.assemble.closing import EXIT_REFUSED as EXIT_REFUSED  # noqa: PLC0414
+from bot.assemble.closing import EXIT_DONE, EXIT_REFUSED
 from bot.assemble.contracts import ContractsRefused, DayContracts, Pending, contracts_of
 from bot.assemble.control import Beside, Control, together
 from bot.assemble.day import trade

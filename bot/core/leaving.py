@@ -54,7 +54,7 @@ def work(
     desk: Desk, account: Account, rules: Rules, now: Now, next_tag: Callable[[], str]
 ) -> Iterator[Command]:
     """Commands that bring the SELLs nearer to what they should be. The caller records each as sent."""
-    orders = tuple(account.open_orders(desk.contract.key))
+    orders = account.open_orders(desk.contract.key)
     sells = [order for order in orders if order.command.side is Side.SELL]
     for order in sells:
         if order.leaving and desk.exit_reason is None:
@@ -243,7 +243,7 @@ def _one_too_many(sells: list[Order], mono: Nanos) -> Iterator[Command]:
 
 def _cover(
     desk: Desk,
-    orders: tuple[Order, ...],
+    orders: list[Order],
     rules: Rules,
     now: Now,
     next_tag: Callable[[], str],
