@@ -23,7 +23,8 @@ from bot.core.session import Session
 from bot.core.units import ist
 from bot.research.dataset import HORIZON_TICKS, RISE_BPS, UNDATED, Tape, load
 from bot.research.evaluate import Judged, Scores, score
-from bot.storage.ticks import TickFile, TickFileError
+from bot.research.recording import ticks_of
+from bot.storage.ticks import TickFileError
 
 SEED: Final = 7
 THRESHOLD: Final = 0.63
@@ -182,7 +183,7 @@ def _quotes(tape: Tape, path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArra
     try:
         ticks = [
             tick
-            for tick in TickFile(path)
+            for tick in ticks_of(path)
             if tick.instrument == tape.instrument
             and ist(tick.at).date() == day
             and session.open_at <= tick.at < session.close_at

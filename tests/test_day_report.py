@@ -9,7 +9,7 @@ from bot.__main__ import app
 from bot.core.events import Tick
 from bot.core.session import Session
 from bot.core.units import SECOND
-from bot.research.dataset import Heard, tape_of
+from bot.research.dataset import Heard, load, tape_of
 from bot.research.duel import compared
 from bot.sim.market import SyntheticMarket
 from bot.storage.model import load_model
@@ -35,6 +35,10 @@ def test_a_day_of_the_archive_becomes_a_page_with_its_trades_and_its_certificate
     )
     assert week.exit_code == 0, week.output
     assert (tmp_path / "w.html").exists()
+
+    (taught,) = load(next(archive.rglob("tape-*")))
+    assert (taught.instrument, taught.day) == (KEY, DAY.isoformat()), "a day's tape teaches a model"
+    assert len(taught.rises) > 100
 
     both = ("report", DAY.isoformat(), "--archive", str(archive), "--out", str(tmp_path / "both.html"))
     done = CLI.invoke(app, [*both, "--challenger", str(MODELS)])

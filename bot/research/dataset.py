@@ -18,8 +18,9 @@ import numpy.typing as npt
 from bot.core.forecast import FEATURES, WARMUP_TICKS, WINDOW_TICKS, Forecaster, Window
 from bot.core.session import Session
 from bot.core.units import SECOND, InstrumentKey, Nanos, Paise, ist, paise
+from bot.research.recording import ticks_of
 from bot.storage.tick_source import UNREADABLE, open_plain, unreadable
-from bot.storage.ticks import TickFile, TickFileError
+from bot.storage.ticks import TickFileError
 
 HORIZON_TICKS: Final = 5
 RISE_BPS: Final = 18.0
@@ -148,7 +149,7 @@ _Days: TypeAlias = dict[tuple[InstrumentKey, str], list[Heard]]
 def _sessions(path: Path) -> _Days:
     days: _Days = {}
     sessions: dict[date, Session] = {}
-    for tick in TickFile(path):
+    for tick in ticks_of(path):
         day = ist(tick.at).date()
         session = sessions.setdefault(day, Session.on(day))
         if session.open_at <= tick.at < session.close_at:

@@ -1,7 +1,7 @@
 """The network: scale-free maths and calibration inside the graph, so that serving code can't get them wrong.
 
-Only this file and keras_import.py import TensorFlow. Input is the raw window [price, velocity, rel_diff] of ten ticks with
-rel_diff = (ltp − estimate) / estimate; output the probability of the label in `dataset`.
+Only this file and keras_import.py import TensorFlow. Input is the raw window [price, velocity, rel_diff] of
+ten ticks with rel_diff = (ltp − estimate) / estimate; output the probability of the label in `dataset`.
 """
 
 import os

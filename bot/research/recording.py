@@ -128,6 +128,11 @@ class _Read(NamedTuple):
             yield f"its name ends in {suffix}, its content is {self.kind.value}: the content counts"
 
 
+def ticks_of(path: Path) -> list[Tick]:
+    """All ticks of a recording or a tape, in order of time. Raises TickFileError."""
+    return sorted(_read(path).ticks, key=lambda tick: tick.at)
+
+
 def _read(path: Path) -> _Read:
     if is_tape(path):
         try:
