@@ -31,6 +31,7 @@ test: env lint ## lint, types, and every test that needs no special component, o
 
 test-components: env ## the tests that need heavy real components; they skip loudly where one is missing
 	@$(MAKE) sdk-env || echo "The official Upstox client is not to be had: its test will be skipped."
+	@$(MAKE) train-env || echo "TensorFlow is not to be had: what trains and imports models will not be tested."
 	@$(MAKE) litert-env || echo "LiteRT is not to be had: its test will be skipped."
 	@$(MAKE) dask-env || echo "Dask is not to be had: its test will be skipped."
 	@$(MAKE) cloud-env || echo "checkov, hadolint and podman-compose are not to be had: their tests will be skipped."
