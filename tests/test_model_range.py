@@ -59,6 +59,12 @@ def test_a_market_like_those_that_taught_it_does_not(desk: Desk, wildness_bps: f
     assert not desk.engine.entries_stopped
 
 
+def test_one_jump_of_the_price_is_not_another_market(desk: Desk) -> None:
+    looked(desk, 2_500.0, 30)  # a quarter, and half a minute until the filter is there again
+    none_of(looked(desk, 20.0, LOOKS - 30), Alert)
+    assert not desk.engine.entries_stopped
+
+
 def test_what_is_held_is_still_sold_by_the_rule(desk: Desk) -> None:
     looked(desk, 0.2, LOOKS - 1)
     desk.enter()

@@ -198,7 +198,7 @@ def rules_of(fields: dict[str, Any]) -> Rules:
     """The rules out of a head. Raises TapeRefused for those of another version."""
     try:
         strategy = fields["strategy"] | {"rel_diff": RelDiff(fields["strategy"]["rel_diff"])}
-        if strategy["taught_bps"] is not None:
+        if strategy.get("taught_bps") is not None:
             strategy["taught_bps"] = tuple(strategy["taught_bps"])
         return Rules(StrategyRules(**strategy), OrderRules(**fields["orders"]), RiskRules(**fields["risk"]))
     except (KeyError, TypeError, ValueError) as error:

@@ -13,6 +13,7 @@ from bot.core.units import SECOND, Nanos
 
 LOOKS = 600
 SLACK = 2.0  # another market: twice as wild as the wildest stretch that taught, or half as the calmest
+JUMP = 4.0  # of the wildest: no look counts for more, so that one jump of a price is not another market
 _STALE: Nanos = 5 * SECOND  # a forecast this old is no look at the market
 
 
@@ -36,9 +37,9 @@ class RangeWatch:
             if forecast is None or forecast.probability is None or at - desk.at > _STALE:
                 continue
             squares = self._squares.setdefault(key, [])
-            squares.append(forecast.rel_diff * forecast.rel_diff)
+            squares.append(min(abs(forecast.rel_diff) * 1e4, JUMP * wildest) ** 2)
             if len(squares) == LOOKS:
-                rms_bps = sqrt(sum(squares) / LOOKS) * 1e4
+                rms_bps = sqrt(sum(squares) / LOOKS)
                 found = found or not calmest / SLACK <= rms_bps <= wildest * SLACK
                 squares.clear()
         return found
