@@ -8,8 +8,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -74,10 +75,10 @@ def _run(cells: Sequence[Cell], store: CellStore, answers: "Answers", console: C
     todo = [cell for cell in cells if cell.key not in store.rows]
     refused: dict[str, str] = {}
     errors, ticks = Console(stderr=True), 0
-    with _bar(console) as bar:
+    with _bar(console) as bar, closing(answers(todo)) as answered:
         task = bar.add_task("", total=len(cells), completed=len(cells) - len(todo), rate="")
         began = bar.get_time()
-        for done, (cell, answer) in enumerate(answers(todo), 1):
+        for done, (cell, answer) in enumerate(answered, 1):
             if isinstance(answer, CellRefused):
                 refused.setdefault(cell.source.address, str(answer))
             else:
@@ -102,7 +103,7 @@ class Answers:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __call__(self, cells: Sequence[Cell]) -> Iterator[Answer]:
+    def __call__(self, cells: Sequence[Cell]) -> Generator[Answer, None, None]:
         """In this process."""
         for cell in cells:
             yield cell, answer(cell, self.folder)
@@ -115,7 +116,7 @@ class _OnCores(Answers):
         super().__init__(folder)
         self._jobs = jobs
 
-    def __call__(self, cells: Sequence[Cell]) -> Iterator[Answer]:
+    def __call__(self, cells: Sequence[Cell]) -> Generator[Answer, None, None]:
         jobs = min(self._jobs, len(cells))
         if jobs < 2:
             yield from super().__call__(cells)
@@ -126,8 +127,11 @@ class _OnCores(Answers):
                 asked = {pool.submit(answer, cell, self.folder): cell for cell in cells}
                 for future in as_completed(asked):
                     yield asked[future], future.result()
-            finally:
+            except BaseException:  # nobody waits for what will not be kept
                 pool.shutdown(wait=False, cancel_futures=True)
+                for worker in multiprocessing.active_children():
+                    worker.terminate()
+                raise
 
 
 def _begin_worker() -> None:

@@ -4,7 +4,7 @@ Dask lives in `.venv-dask` (made by `make dask-env`) and is imported here alone.
 addresses of the cells: paths that they all see, or `s3://`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from distributed import Client, KilledWorker, as_completed, get_worker
@@ -26,7 +26,7 @@ class OnDask(Answers):
         except (OSError, ValueError) as error:
             raise SweepRefused([f"--dask {address}: no scheduler answers there ({error})."]) from None
 
-    def __call__(self, cells: Sequence[Cell]) -> Iterator[Answer]:
+    def __call__(self, cells: Sequence[Cell]) -> Generator[Answer, None, None]:
         with self._client as client:
             if cells and not client.scheduler_info()["workers"]:
                 raise SweepRefused(["--dask: the scheduler has no workers. Start `dask worker` somewhere"])
