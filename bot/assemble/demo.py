@@ -37,6 +37,7 @@ from bot.upstox.rest import Hosts
 MODEL = Path(__file__).parents[2] / "models" / "trade_classifier.tflite"
 STARTS_BEFORE_OPEN: Nanos = 20 * 60 * SECOND
 ENTRIES_PER_DAY = 400
+STOPS_PER_DAY = 10  # three slides are in the script: none of them shall end the show
 _MARKER = ".made-by-bot-demo"
 
 __all__ = ["DemoOptions", "DemoRefused", "run_demo"]
@@ -64,7 +65,13 @@ def run_demo(options: DemoOptions, console: Console, market: DemoMarket | None =
     telemetry = _host_and_port(options.telemetry)
     folder = _fresh_folder(options.out / market.name)
     # The live default of 20 entries is used up within minutes; the demo shows a day, an entry a minute.
-    rules = Rules(risk=RiskRules(entries_per_day=ENTRIES_PER_DAY, entries_per_minute=1))
+    rules = Rules(
+        risk=RiskRules(
+            entries_per_day=ENTRIES_PER_DAY,
+            entries_per_minute=1,
+            stops_per_day=STOPS_PER_DAY,
+        )
+    )
     try:
         model = load_model(MODEL, rel_diff=rules.strategy.rel_diff)
     except ModelRefused as refused:
