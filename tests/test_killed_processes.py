@@ -39,13 +39,15 @@ def twin() -> Iterator[TwinThread]:
 def killed(shell: Shell, twin: TwinThread, deaths: int, moments: random.Random) -> Counter[str]:
     """Start the bot and kill it, so many times: at boot, at rest, in the middle of an order."""
     seen: Counter[str] = Counter()
-    for _ in range(deaths):
+    for number in range(deaths):
         process = shell.start("run")
-        if moments.random() < 0.5:  # at boot, or soon after
+        if moments.random() < 0.5 and number % 10 != 9:  # at boot, or soon after
             time.sleep(moments.uniform(0.1, 1.5))
         else:  # at work
             until(shell.ready)
-            time.sleep(moments.uniform(0.0, 2.0))
+            # Now and then long enough to give up an order that a death kept from being sent (90 s of the
+            # market's): until then it is in doubt, and no life of less may enter.
+            time.sleep(moments.uniform(0.0, 2.0) + (4.0 if number % 10 == 9 else 0.0))
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=20)
         assert process.returncode == -signal.SIGKILL, "it had ended by itself"
