@@ -23,11 +23,11 @@ from bot.storage.lock import FolderLock
 from bot.twin.server import TOKEN
 from tests.conftest import at
 from tests.test_settings import GOOD, write
+from tests.tokens import EXPIRED
 from tests.twin_thread import TwinThread
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "models" / "trade_classifier.tflite"
-EXPIRED = "eyJhbGciOiJub25lIn0.eyJleHAiOjE3MDAwMDAwMDB9.x"  # exp: November 2023
 
 
 def invoke(*arguments: str, exit_code: int = 2) -> str:

@@ -30,9 +30,9 @@ from bot.upstox.login import LoginRefused
 from bot.upstox.rest import Hosts
 from tests.conftest import at
 from tests.loopback import error, serving, unused_port
+from tests.tokens import EXPIRED
 from tests.twin_thread import TwinThread
 
-EXPIRED = "eyJhbGciOiJub25lIn0.eyJleHAiOjE3MDAwMDAwMDB9.x"  # exp: November 2023
 SECRET = "app-secret-canary"
 QUIET = Console(quiet=True)
 

@@ -55,12 +55,13 @@ from bot.run.ports import Turn
 from bot.telemetry.line_writer import LineWriter
 from bot.telemetry.logs import LogObserver, Logs
 from bot.telemetry.redact import HIDDEN, Redactor
+from tests.tokens import unsigned
 
 AT = 1_789_533_065_123_456_789  # 2026-09-16 in India
 CE = "NSE_FO|45450"
 CANARY = "c4n4ry-S3cr3t/value+1="
 IN_THE_EVENT = f"in the event {CANARY}"
-JWT = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJBQkMxMjMifQ.c2lnbmF0dXJlLWNhbmFyeQ"
+JWT = unsigned(b"signature-canary", sub="ABC123")
 
 
 class Told:
