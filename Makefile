@@ -7,7 +7,6 @@ SDK := .venv-sdk
 NAUTILUS := .venv-nautilus
 LITERT := .venv-litert
 COMPILED := build/compiled
-SOAKED := build/soak
 
 .PHONY: help env demo test test-components test-compiled soak lint proto lock bench bench-compiled compile docs train-env sdk-env nautilus-env litert-env cloud-env dask-env clean
 
@@ -67,9 +66,9 @@ lock: env ## write the lock files anew
 
 soak: env ## hours: every property at 2,000 examples, 20,000 simulated days, planted bugs, a million wounded frames
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q -n auto --dist worksteal -m "not component"
-	@if command -v cc > /dev/null; then $(MAKE) $(SOAKED)/.ready; else echo "No C compiler: the days take half as long again."; fi
-	PYTHONPATH=$(CURDIR)/$(SOAKED):$(CURDIR) $(BIN)/bot simulate --seeds 0:20000 --focus --json build/focus-days.json
-	PYTHONPATH=$(CURDIR)/$(SOAKED):$(CURDIR) $(BIN)/bot simulate --seeds 0:500 --json build/full-days.json
+	@if command -v cc > /dev/null; then $(MAKE) compile; else echo "No C compiler: the days take a quarter longer."; fi
+	PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR) $(BIN)/bot simulate --seeds 0:20000 --focus --json build/focus-days.json
+	PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR) $(BIN)/bot simulate --seeds 0:500 --json build/full-days.json
 	SOAK=1 $(BIN)/python -m pytest -q -s tests/test_killed_processes.py
 	$(BIN)/python -m tests.planted_bugs --search 2000
 	$(BIN)/python -m tests.fuzz 1000000 100000
@@ -82,16 +81,11 @@ docs: env ## docs/metrics.md and the dashboards' JSON, made anew
 	$(BIN)/python -m bot.telemetry.metrics_doc > docs/metrics.md
 	$(BIN)/python -m grafana.build
 
-compile: $(COMPILED)/.ready ## the tick path as machine code, into build/compiled/ (mypyc; wants a C compiler)
+compile: $(COMPILED)/.ready ## the path of ticks and orders as machine code, into build/compiled/ (mypyc; wants a C compiler)
 
 $(COMPILED)/.ready: $(VENV)/.ready infra/compile.py $(shell find bot -name '*.py')
 	$(BIN)/python infra/compile.py bot $(COMPILED)
 	@ln -sfn $(CURDIR)/models $(COMPILED)/models
-	@touch $@
-
-$(SOAKED)/.ready: $(VENV)/.ready infra/compile.py $(shell find bot -name '*.py')
-	$(BIN)/python infra/compile.py bot $(SOAKED) simulated
-	@ln -sfn $(CURDIR)/models $(SOAKED)/models
 	@touch $@
 
 # The scripts, not `-m`: that would put the plain sources of this folder first.
@@ -148,4 +142,4 @@ $(LITERT)/.ready: requirements-litert.lock
 	@touch $@
 
 clean: ## remove environments and caches
-	rm -rf $(VENV) $(TRAIN) $(SDK) $(NAUTILUS) $(LITERT) .venv-cloud .venv-dask $(COMPILED) $(SOAKED) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRAIN) $(SDK) $(NAUTILUS) $(LITERT) .venv-cloud .venv-dask $(COMPILED) .pytest_cache .mypy_cache .ruff_cache .hypothesis

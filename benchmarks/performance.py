@@ -106,10 +106,14 @@ def _backtest(found: Json) -> list[Row]:
         (
             f"a synthetic day, {found['fills']} fills",
             f"{found['ticks_per_cpu_second_best_of_5']:,} ticks a CPU second",
-            "",
+            f"≥ {found['limit']:,}",
         ),
         ("peak memory", f"{found['peak_memory_mb']} MB", ""),
     ]
+
+
+def _backtest_plainly(found: Json) -> list[Row]:
+    return [(what, how_much, "") for what, how_much, _ in _backtest(found)]
 
 
 def _nautilus(found: Json) -> list[Row]:
@@ -120,6 +124,10 @@ def _nautilus(found: Json) -> list[Row]:
         ("as fast (median of pairs)", f"{found['faster_median_of_pairs']} ×", f"≥ {found['faster_limit']} ×"),
         ("memory beside theirs", f"{found['memory_share']:.0%}", f"≤ {found['memory_share_limit']:.0%}"),
     ]
+
+
+def _nautilus_plainly(found: Json) -> list[Row]:
+    return [(what, how_much, "") for what, how_much, _ in _nautilus(found)]
 
 
 def _first_way(found: Json) -> list[Row]:
@@ -158,9 +166,30 @@ BENCHES: Final = (
     Bench("Watched by nobody", "monitoring_down", _monitoring),
     Bench("Growth with instruments (a real WebSocket)", "instruments", _instruments),
     Bench("As fast as it can read (a real WebSocket, 10 instruments)", "receive_rate", _receive),
-    Bench("An order (the twin over real sockets, the journal on disk)", "order_latency", _orders),
-    Bench("Backtest, shipped model and full engine", "backtest_rate", _backtest),
-    Bench("Backtest beside NautilusTrader, rule only, same ticks", "against_nautilus", _nautilus),
+    Bench(
+        "An order, as the image runs it (the twin over real sockets, the journal on disk)",
+        "order_latency",
+        _orders,
+        compiled=True,
+    ),
+    Bench(
+        "Backtest, shipped model and full engine, as the image runs it",
+        "backtest_rate",
+        _backtest,
+        compiled=True,
+    ),
+    Bench("Backtest, shipped model and full engine, from the sources", "backtest_rate", _backtest_plainly),
+    Bench(
+        "Backtest beside NautilusTrader, rule only, same ticks, as the image runs it",
+        "against_nautilus",
+        _nautilus,
+        compiled=True,
+    ),
+    Bench(
+        "Backtest beside NautilusTrader, rule only, same ticks, from the sources",
+        "against_nautilus",
+        _nautilus_plainly,
+    ),
     Bench("Beside the first implementation's way", "first_way", _first_way),
 )
 
@@ -223,7 +252,8 @@ def main() -> int:
         else:
             found, held = measured(bench)
         parts.append(part(bench, found))
-        if not held:
+        limited = found is None or any(limit for _, _, limit in bench.rows(found))
+        if limited and not held:
             broken.append(bench.title)
             console.print("[red]  a limit is broken[/red]")
     written = page(parts, load)

@@ -1,7 +1,9 @@
 """The figures of docs/reliability.md, from what simulated days left behind: nobody types a number there.
 
 bot simulate --seeds 1:101 --focus --json build/focus-days.json
-python -m benchmarks.reliability build/focus-days.json      (any number of such files)
+python -m benchmarks.reliability build/focus-days.json      (any number of such files: one row each)
+
+`--keep` adds to the rows that are there (a long range may be lived in parts).
 """
 
 import json
@@ -28,14 +30,18 @@ def row(found: dict[str, Any]) -> str:
     )
 
 
-def written(page: str, rows: list[str]) -> str:
-    """The page with the table between its marks made anew."""
+def written(page: str, rows: list[str], *, keep: bool = False) -> str:
+    """The page with the table between its marks made anew. `keep`: other commands' rows stay."""
     before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return "\n".join([before + BEGIN, *HEAD, *rows, END + after])
+    table, _, after = rest.partition(END)
+    commands = {line.split("|")[1] for line in rows}
+    there = [line for line in table.splitlines() if line.startswith("| `")] if keep else []
+    kept = [line for line in there if line.split("|")[1] not in commands]
+    return "\n".join([before + BEGIN, *HEAD, *kept, *rows, END + after])
 
 
 if __name__ == "__main__":
-    rows = [row(json.loads(Path(name).read_text())) for name in sys.argv[1:]]
-    PAGE.write_text(written(PAGE.read_text(), rows))
+    names = [name for name in sys.argv[1:] if name != "--keep"]
+    rows = [row(json.loads(Path(name).read_text())) for name in names]
+    PAGE.write_text(written(PAGE.read_text(), rows, keep="--keep" in sys.argv))
     print("\n".join(rows))

@@ -28,6 +28,7 @@ from bot.research.outcome import block_bootstrap, drawdown, trips_of, verdict
 from bot.research.recording import AS_RECORDED, Assumptions, RecordedDay, load
 from bot.sim.market import Shock, SyntheticMarket
 from bot.storage.model import load_model
+from tests.compiled import plants
 from tests.conftest import DAY, KEY, at
 
 MODEL = Path(__file__).parents[1] / "models" / "trade_classifier.tflite"
@@ -153,6 +154,7 @@ def test_the_same_seed_gives_the_same_day_and_another_seed_other_latencies() -> 
     assert fills(1) != fills(2)
 
 
+@plants
 def test_an_exchange_that_slept_knows_what_one_that_heard_every_tick_knows() -> None:
     ticks = synthetic_ticks()
     sleepy, awake = (DirectDay((CONTRACT,), Rules(risk=FREE), Session.on(DAY), eager) for _ in range(2))

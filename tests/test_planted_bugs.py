@@ -1,14 +1,13 @@
 """Every bug planted on purpose is noticed by a simulated day; without a bug the same days are clean."""
 
-import os
-
 import pytest
 
 from bot.assemble.world import World
+from tests.compiled import plants
 from tests.planted_bugs import BUGS, DEATHS, LOST, PARTS, SHORT, STREAM, breaches
 
 
-@pytest.mark.skipif("COMPILED" in os.environ, reason="machine code calls itself: nothing can be planted")
+@plants
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_a_planted_bug_is_noticed(bug):
     assert breaches(bug, bug.seed)

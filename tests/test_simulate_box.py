@@ -1,7 +1,6 @@
 """What a simulated day is made of: its loop, its lean HTTP, its lease, and what befalls the process in it."""
 
 import asyncio
-import os
 
 import httpx
 import pytest
@@ -16,6 +15,7 @@ from bot.simulate.loop import BoxClock, BoxLoop
 from bot.simulate.network import Incarnation, running
 from bot.simulate.troubles import Kind, Trouble
 from bot.storage.lease import LeaseUnreachable
+from tests.compiled import plants
 from tests.planted_bugs import SHORT
 
 
@@ -178,7 +178,7 @@ def test_a_bot_that_does_not_end_at_sigterm_is_caught(monkeypatch):
     assert day.breaches[0].at <= MIDDAY + TERM_ENDS + 2 * SECOND
 
 
-@pytest.mark.skipif("COMPILED" in os.environ, reason="machine code calls itself: nothing can be planted")
+@plants
 def test_an_entry_without_the_lease_is_caught(monkeypatch):
     from bot.core.operator import OperatorWords
 

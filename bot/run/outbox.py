@@ -34,6 +34,7 @@ from bot.core.events import (
     Side,
 )
 from bot.core.orders import Word, word_of
+from bot.core.units import Nanos
 from bot.run.ports import Broker, Clock, Journal, OrderCommand, Record, Sink
 
 EXIT_WAITS_SECONDS = 0.05
@@ -51,15 +52,17 @@ Kept: TypeAlias = (
     | NoTrade
     | EntriesEnded
 )
-Acting: TypeAlias = PlaceOrder | ModifyOrder | CancelOrder | AskSnapshot | RecordFill
+Acting: TypeAlias = PlaceOrder | ModifyOrder | CancelOrder | AskSnapshot
+Written: TypeAlias = "asyncio.Future[bool] | None"  # the disk's work on an order's record; None: it has none
 Encode: TypeAlias = Callable[[Kept], tuple[str, str]]  # a record's kind and its JSON body
 WriteFills: TypeAlias = Callable[[Sequence[RecordFill]], None]
 _KEPT = (PlaceOrder, ModifyOrder, CancelOrder, RecordFill, Alert, NoTrade, EntriesEnded)
+_ACTING = (PlaceOrder, ModifyOrder, CancelOrder, AskSnapshot)
 _TELLING = frozenset({OrderReport, SendOutcome, Operator})  # kept though nothing came of them (`_heard`)
 
 
 class Outbox:
-    """Feeds the journal and the broker from a queue of its own, in the order of the turns."""
+    """Feeds the journal and the broker, in the order of the turns."""
 
     def __init__(
         self,
@@ -78,7 +81,8 @@ class Outbox:
         self._write_fills = write_fills
         self._broker = broker
         self._on_failed = on_failed
-        self._queue: asyncio.Queue[tuple[list[Record], list[Acting]]] = asyncio.Queue()
+        self._calls: asyncio.TaskGroup | None = None  # while `run` runs
+        self._early: list[tuple[Acting, Written]] = []  # asked for before
         self._disk = ThreadPoolExecutor(1, "disk")  # one thread: commits stay in order
         self._writing = 0  # batches on their way to the disk
         self._failing = False  # the last one did not get there
@@ -89,31 +93,29 @@ class Outbox:
             return  # nearly every turn
         kept = _heard(event, commands)
         kept += [c for c in commands if isinstance(c, _KEPT)]
-        acting = [
-            c
-            for c in commands
-            if isinstance(c, PlaceOrder | ModifyOrder | CancelOrder | AskSnapshot | RecordFill)
-        ]
-        if kept or acting:
-            records = [Record(event.at, *self._encode(item)) for item in kept]
-            self._queue.put_nowait((records, acting))
+        written = self._submit(event.at, kept) if kept else None
+        for command in commands:
+            if not isinstance(command, _ACTING):
+                continue
+            if self._calls is None:
+                self._early.append((command, written))
+            else:
+                self._act(self._calls, command, written)
 
     async def run(self) -> None:
         """Work until cancelled. A call that raises is our bug: it ends the whole group, and the process."""
         async with asyncio.TaskGroup() as calls:
-            while True:
-                records, commands = await self._queue.get()
-                written = self._submit(records, commands) if records else None
-                for command in commands:
-                    if isinstance(command, AskSnapshot):
-                        calls.create_task(self._broker.ask_snapshot())
-                    elif isinstance(command, PlaceOrder | ModifyOrder | CancelOrder):
-                        assert written is not None, "an order without a record"
-                        calls.create_task(self._send(command, written))
+            self._calls = calls
+            try:
+                for command, written in self._early:
+                    self._act(calls, command, written)
+                await asyncio.get_running_loop().create_future()  # until cancelled
+            finally:
+                self._calls = None
 
     async def drain(self) -> None:
         """Wait until the disk has everything (calls may still be open). Used at the end of the day."""
-        while not self._queue.empty() or self._writing:
+        while self._writing:
             await asyncio.sleep(0.01)
 
     def close(self) -> None:
@@ -122,9 +124,17 @@ class Outbox:
 
     # ---- inside --------------------------------------------------------------------------------------
 
-    def _submit(self, records: list[Record], commands: list[Acting]) -> "asyncio.Future[bool]":
+    def _act(self, calls: asyncio.TaskGroup, command: Acting, written: Written) -> None:
+        if isinstance(command, AskSnapshot):
+            calls.create_task(self._broker.ask_snapshot())
+        else:
+            assert written is not None, "an order without a record"
+            calls.create_task(self._send(command, written))
+
+    def _submit(self, at: Nanos, kept: list[Kept]) -> "asyncio.Future[bool]":
         """To the disk's thread, behind what is already there; nobody waits here. False: not on disk."""
-        fills = [command for command in commands if isinstance(command, RecordFill)]
+        records = [Record(at, *self._encode(item)) for item in kept]
+        fills = [item for item in kept if isinstance(item, RecordFill)]
         self._writing += 1
         self._clock.departed()
         work = asyncio.get_running_loop().run_in_executor(self._disk, self._commit, records, fills)

@@ -150,15 +150,17 @@ def library_doors(loop: BoxLoop, *, whole_http: bool) -> Iterator[None]:
 @contextmanager
 def rare_collections() -> Iterator[None]:
     """A day makes no cycles worth looking for this often: a sixth of its time went into looking. The day
-    itself is one: it is let go of at the end.
+    itself is one: it is let go of at the end. What was there before it (all libraries) is not looked through.
     """
     usual = gc.get_threshold()
     gc.set_threshold(50_000, 50, 100)
+    gc.freeze()
     try:
         yield
     finally:
-        gc.set_threshold(*usual)
         gc.collect()
+        gc.unfreeze()
+        gc.set_threshold(*usual)
 
 
 class BoxClock(LockstepClock):

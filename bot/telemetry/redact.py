@@ -69,7 +69,7 @@ class Redactor:
                 return self._scanned(text)
         return text
 
-    def fields(self, fields: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
+    def fields(self, fields: Mapping[Any, Any], depth: int = 0) -> dict[str, Any]:
         """Every value clean, and those of fields with a secret's name gone."""
         clean = {}
         for name, value in fields.items():
