@@ -1,12 +1,16 @@
 """Simulated days: the same seed is the same day, nothing is violated, and a bot that is wrong is caught."""
 
+import asyncio
+import json
 import os
 import subprocess
 import sys
 from collections import Counter
 
 import pytest
+from rich.console import Console
 
+from bot.assemble.simulations import live, simulate
 from bot.assemble.world import FOCUS, World
 from bot.core.units import SECOND
 from bot.simulate.network import Incarnation
@@ -66,6 +70,29 @@ def test_a_timeout_taken_for_a_refusal_is_caught(monkeypatch):
         for n, kind in enumerate([Kind.REPLY_LOST, Kind.REPLY_SLOW, Kind.ACCEPTED_LATE] * 15, 5)
     ]
     assert any(World(seed, troubles=troubles).run().breaches for seed in range(1, 4))
+
+
+def test_the_start_after_an_archive_that_was_away_may_die_and_is_begun_anew():
+    assert World(146).run().breaches == ()
+
+
+def all_but_the_eighth(seed, focus):
+    if seed == 8:
+        raise asyncio.CancelledError
+    return live(seed, focus)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_day_that_cannot_be_lived_is_told_with_its_seed_and_the_others_go_on(jobs, tmp_path, monkeypatch):
+    """In a process of its own, too; and what is raised may be no Exception."""
+    monkeypatch.setattr("bot.assemble.simulations.live", all_but_the_eighth)
+    out = tmp_path / "days.json"
+    code = simulate(7, 10, focus=True, jobs=jobs, trace=False, json_out=out, console=Console(quiet=True))
+    found = json.loads(out.read_text())
+    assert (code, found["days"]) == (1, 3)
+    (violation,) = found["violations"]
+    assert violation["seed"] == 8
+    assert violation["command"] == "bot simulate --seeds 8:9 --focus --trace"
 
 
 def test_the_dead_have_no_effects():

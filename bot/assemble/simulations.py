@@ -1,11 +1,13 @@
 """`bot simulate`: many simulated days, on all cores, and what they found. Prints; decides nothing."""
 
+import asyncio
 import json
 import multiprocessing
 import os
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,14 @@ class Tally:
     marks: Counter[str] = field(default_factory=Counter)
     violations: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, day: Day, command: str) -> None:
+    def add(self, day: Day | BaseException, seed: int, command: str) -> None:
+        """A day, or why it could not be lived: that is a violation, too, and no end of the others."""
         self.days += 1
+        if isinstance(day, BaseException):
+            said = f"the simulator failed: {type(day).__name__}: {day}"
+            found = {"seed": seed, "invariant": "a day that ends", "at": said, "command": command}
+            self.violations.append(found)
+            return
         self.trades += day.trades
         self.crashes += day.crashes
         self.faults.update(day.troubles)
@@ -52,8 +60,8 @@ def simulate(
     tally, began = Tally(), time.monotonic()
     with _bar(console) as progress:
         task = progress.add_task("", total=last - first, rate="", found="")
-        for day in _days(first, last, focus=focus, jobs=jobs or os.cpu_count() or 1):
-            tally.add(day, command(day.seed, focus=focus))
+        for seed, day in _days(first, last, focus=focus, jobs=jobs or os.cpu_count() or 1):
+            tally.add(day, seed, command(seed, focus=focus))
             rate = f"{tally.days / (time.monotonic() - began):.1f} days/s"
             found = f"[red]{len(tally.violations)} violations[/red]" if tally.violations else ""
             progress.update(task, advance=1, rate=rate, found=found)
@@ -79,17 +87,24 @@ def live(seed: int, focus: bool) -> Day:
     return World(seed, FOCUS if focus else FULL).run()
 
 
-def _live(asked: tuple[int, bool]) -> Day:
-    return live(*asked)
-
-
-def _days(first: int, last: int, *, focus: bool, jobs: int) -> Iterator[Day]:
-    asked = ((seed, focus) for seed in range(first, last))
+def _days(first: int, last: int, *, focus: bool, jobs: int) -> Iterator[tuple[int, Day | BaseException]]:
+    """Each day as it ends, with its seed; what was raised instead, a worker's end included."""
     if jobs == 1:
-        yield from map(_live, asked)
+        for seed in range(first, last):
+            try:
+                yield seed, live(seed, focus)
+            except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - told with the seed
+                yield seed, raised
         return
-    with multiprocessing.get_context("spawn").Pool(min(jobs, last - first)) as pool:
-        yield from pool.imap_unordered(_live, asked)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, last - first), mp_context=context) as pool:
+        asked = {pool.submit(live, seed, focus): seed for seed in range(first, last)}
+        try:
+            for done in as_completed(asked):
+                error = done.exception()
+                yield asked.pop(done), error if error is not None else done.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _tell(seed: int, *, focus: bool, console: Console) -> int:

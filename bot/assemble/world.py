@@ -156,7 +156,8 @@ class World:
             result = await self._first.live()
             if self._counts[Kind.ARCHIVE_DOWN] and result is not None:
                 (folder / _ARCHIVE).unlink()
-                result = result._replace(stored=(await self._first.once()).stored)
+                again = await self._first.once()
+                result = result._replace(stored=again.stored) if again is not None else result
         finally:
             for task in (*beside, *self._machine.errands):
                 task.cancel()

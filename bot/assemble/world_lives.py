@@ -61,40 +61,26 @@ class Lives:
     async def live(self) -> DayResult | None:
         """Start it again whenever it ends before its time; how the day ended. None: it was ended for good."""
         for number in range(1, 10_000):
-            life = self._begin(number)
-            died = asyncio.Event()
-            life.on_death = died.set
-            running.set(life)
-            task = asyncio.create_task(self._run(life))
-            death = asyncio.create_task(died.wait())
-            running.set(None)
-            await asyncio.wait({task, death}, return_when=asyncio.FIRST_COMPLETED)
-            death.cancel()
-            result = self._left(task) if life.alive else None
-            life.kill()
-            self.loop.network.cut(life)
+            result, task = await self._life_of(number)
             if result is not None or self._ended_for_good or self._hopeless or self.over():
-                task.cancel()
-                await asyncio.wait({task}, timeout=1.0)
+                await _buried(task)
                 return result
             self.tell(f"{self.name}: the process is gone; the next in {self._down_seconds} s")
             self.crashes += 1
             self._excuse(self._down_seconds)
-            task.cancel()
-            await asyncio.wait({task}, timeout=1.0)
+            await _buried(task)
             await asyncio.sleep(self._down_seconds)
         return None
 
-    async def once(self) -> DayResult:
-        """Another start, when the day is over; again while another bot holds the lease."""
-        while True:
-            life = self._begin(0)
-            running.set(life)
-            task = asyncio.create_task(self._run(life))
-            running.set(None)
-            if (result := await task) is not None:
-                return result
-            await asyncio.sleep(_REFUSED_SECONDS)
+    async def once(self) -> DayResult | None:
+        """Another start, when the day is over; again when it dies, or while another bot holds the lease."""
+        result = None
+        while result is None and not self._hopeless:
+            result, task = await self._life_of(0)
+            await _buried(task)
+            if result is None:
+                await asyncio.sleep(_REFUSED_SECONDS)
+        return result
 
     def end(self) -> None:
         """`kill -9`, and nobody starts it again."""
@@ -165,6 +151,22 @@ class Lives:
 
     # ---- inside ----------------------------------------------------------------------------------------
 
+    async def _life_of(self, number: int) -> "tuple[DayResult | None, asyncio.Task[DayResult | None]]":
+        """A process from its start to its end; its result, if that ends the day, and what is left of it."""
+        life = self._begin(number)
+        died = asyncio.Event()
+        life.on_death = died.set
+        running.set(life)
+        task = asyncio.create_task(self._run(life))
+        death = asyncio.create_task(died.wait())
+        running.set(None)
+        await asyncio.wait({task, death}, return_when=asyncio.FIRST_COMPLETED)
+        death.cancel()
+        result = self._left(task) if life.alive else None
+        life.kill()
+        self.loop.network.cut(life)
+        return result, task
+
     def _begin(self, number: int) -> Incarnation:
         life = self.life = Incarnation(number)
         self._stop, self._down_seconds = asyncio.Event(), BOOT_SECONDS
@@ -218,3 +220,9 @@ class Lives:
         """Nothing can be demanded while nobody runs, and a little after."""
         now = self.loop.now_of_world()
         self.judge.excuse(now, now + round(seconds * SECOND) + _SETTLED)
+
+
+async def _buried(task: "asyncio.Task[DayResult | None]") -> None:
+    """The code of a dead process comes to its end: nothing it does reaches anybody."""
+    task.cancel()
+    await asyncio.wait({task}, timeout=1.0)
