@@ -151,13 +151,16 @@ class World:
             archive=folder / _ARCHIVE, first=self._first,
             make_second=lambda: self._bot(_SECOND, self._hear_second),
         )  # fmt: skip
-        beside = [*map(asyncio.create_task, (twin.run(), self._befall(script), self._watch()))]
+        befalls = asyncio.create_task(self._befall(script))
+        beside = [befalls, *map(asyncio.create_task, (twin.run(), self._watch()))]
         try:
             result = await self._first.live()
+            befalls.cancel()  # the world heals
             if self._counts[Kind.ARCHIVE_DOWN] and result is not None:
                 (folder / _ARCHIVE).unlink()
                 again = await self._first.once()
-                result = result._replace(stored=again.stored) if again is not None else result
+                if again is not None:
+                    result = result._replace(files=again.files, stored=again.stored)
         finally:
             for task in (*beside, *self._machine.errands):
                 task.cancel()

@@ -59,8 +59,17 @@ class BrokerWords:
 
     @property
     def flat(self) -> bool:
-        """Nothing owned and nothing under way."""
-        return not self.account.open and not any(h.position for h in self.account.holdings.values())
+        """Nothing of ours is in the account, nothing is owed to it, nothing is under way."""
+        return not self.account.open and not any(map(leaving.left, self.desks.values()))
+
+    @property
+    def doubts_alone(self) -> bool:
+        """Flat, but for entries whose outcome nobody knows."""
+        doubtful = all(
+            order.state is State.UNKNOWN and order.command.reason is Reason.ENTRY
+            for order in self.account.open.values()
+        )
+        return doubtful and not any(map(leaving.left, self.desks.values()))
 
     @property
     def holding(self) -> bool:
@@ -124,6 +133,8 @@ class BrokerWords:
         if anomaly or order is None:
             self._anomaly(anomaly, outcome.mono, out)
         elif outcome.outcome is Outcome.UNKNOWN:
+            if outcome.act is Act.PLACE and order.state is not State.UNKNOWN:
+                return  # the stream was faster than the answer: nothing is in doubt
             out.append(notices.outcome_unknown(outcome))
             self._ask_snapshot("order_unknown", outcome.mono, out)
         elif outcome.outcome is Outcome.REFUSED and outcome.act is Act.PLACE:

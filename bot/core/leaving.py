@@ -84,6 +84,17 @@ def sellable(desk: Desk) -> Quantity:
     return position
 
 
+def owed(desk: Desk) -> Quantity:
+    """What we sold beyond our own and must buy back; another hand may have bought some of it."""
+    return max(-desk.holding.position - (max(desk.difference, 0) if desk.mismatch else 0), 0)
+
+
+def left(desk: Desk) -> Quantity:
+    """What is still to be sold, or to be bought back, as far as two readings agree: one ends nothing."""
+    position = desk.holding.position
+    return max(position + min(desk.mismatch, 0), 0) if position > 0 else owed(desk)
+
+
 def at_stop(desk: Desk, account: Account, mono: Nanos) -> bool:
     """The price is at the stop: is it on us to sell? A stop that rests is given its time first: two SELLs at
     one price would race.
@@ -249,24 +260,23 @@ def _cover(
     next_tag: Callable[[], str],
 ) -> Iterator[Command]:
     """Buy back what we sold beyond our own: exactly that, and once a reading confirms what is there."""
-    owed = -desk.holding.position - (max(desk.difference, 0) if desk.mismatch else 0)
-    price = desk.cover_price(rules.orders.exit_ticks)
+    short, price = owed(desk), desk.cover_price(rules.orders.exit_ticks)
     covers = [order for order in orders if _covers(order)]
     for order in covers:
         waited = now.mono - order.amend_at >= rules.orders.exit_reprice_seconds * SECOND
         if order.state not in {State.LIVE, State.CANCELLING} or not order.order_id or not waited:
             continue
-        if owed <= 0 or order.amends >= rules.orders.exit_modifies_max:
+        if not short or order.amends >= rules.orders.exit_modifies_max:
             yield CancelOrder(order.command.tag, order.order_id, "covered")
         elif order.state is State.LIVE and price:
             desk.exit_steps += 1
-            want = Terms(OrderType.LIMIT, order.filled + owed, price, 0)
+            want = Terms(OrderType.LIMIT, order.filled + short, price, 0)
             yield _modify(order, want, order.reason, order.decision)
     read = now.known and desk.read_mono > desk.filled_mono
-    if owed > 0 and not covers and read and price and now.mono >= desk.next_mono:
+    if short and not covers and read and price and now.mono >= desk.next_mono:
         _count_try(desk, now.mono)
         why = Reason.RECOVERY, desk.decision(now.at, desk.ltp)
-        terms = Terms(OrderType.LIMIT, owed, price, 0)
+        terms = Terms(OrderType.LIMIT, short, price, 0)
         yield risk.leaving_order(desk, rules, Side.BUY, terms, why, next_tag())
 
 

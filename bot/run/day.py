@@ -18,6 +18,7 @@ from bot.run.step import Stepper
 
 HEARTBEAT: Nanos = SECOND
 SETTLE: Nanos = 5 * SECOND  # after the close: the broker's last words
+DOUBT_SETTLES: Nanos = 35 * SECOND  # so long a stop waits for an entry in doubt: a container has 45 s to end
 HOLD_SETTLES: Nanos = 20 * SECOND  # so long a stop waits for an exit under way, or for the stop to rest
 _TURNS_BEFORE_YIELD = 256  # a burst must not starve the sockets
 
@@ -141,7 +142,11 @@ async def _until_settled(clock: Clock, engine: Engine) -> None:
 
 
 async def _until_flat(clock: Clock, engine: Engine) -> None:
+    """Nothing of ours is left. An entry in doubt is waited for, but not until the process is killed."""
+    since = clock.monotonic()
     while True:
         await clock.sleep_until(clock.now() + SECOND // 4)
-        if engine.flat and engine.ready:  # before the book was read, nothing owned may only be nothing known
+        if not engine.ready:  # before the book was read, nothing owned may only be nothing known
+            continue
+        if engine.flat or (engine.doubts_alone and clock.monotonic() - since > DOUBT_SETTLES):
             return

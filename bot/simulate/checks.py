@@ -84,7 +84,8 @@ class Judge:
         self._heard: Nanos = 0  # the last frame of the market
         self._entry_tags: set[str] = set()
         self._asked_at: dict[str, Nanos] = {}
-        self._unknown: set[str] = set()  # tags whose call ended in doubt, not heard of since
+        self._told_of: set[str] = set()  # tags of which the broker spoke to the bot
+        self._unknown: set[str] = set()  # others, whose call ended in doubt
         self.told_to_stop = False  # by SIGTERM
         self.writer: Callable[[], str] = lambda: ""  # who holds the lease, by the store's own book
         self._paged = False  # that what we hold is not protected
@@ -203,11 +204,14 @@ class Judge:
             elif isinstance(command, ModifyOrder) and not 0 < command.quantity <= self._contract.quantity:
                 self._breach(now, "12 config gate", f"{command}")
         if isinstance(event, SendOutcome) and event.act == "PLACE":
-            (self._unknown.add if event.outcome == "UNKNOWN" else self._unknown.discard)(event.tag)
+            doubtful = event.outcome == "UNKNOWN" and event.tag not in self._told_of
+            (self._unknown.add if doubtful else self._unknown.discard)(event.tag)
         elif isinstance(event, OrderReport):
+            self._told_of.add(event.tag)
             self._unknown.discard(event.tag)
         elif isinstance(event, BrokerSnapshot):
-            self._unknown.difference_update(row.tag for row in event.orders)
+            self._told_of.update(row.tag for row in event.orders)
+            self._unknown -= self._told_of
 
     def _gate(self, order: PlaceOrder, now: Nanos) -> None:
         contract = self._contract
@@ -282,8 +286,11 @@ class Judge:
         return self._session.flatten_at + 60 * SECOND
 
     def volume_lost(self) -> None:
-        """What the bot did not know for certain it can't know any more: only the broker's book is left."""
+        """What the bot did not know for certain it can't know any more: only the broker's book is left: in
+        it, an order without a tag is another hand's.
+        """
         self._unknown.clear()
+        self._without_tag.clear()
 
     def must_be_flat(self, now: Nanos, words: str) -> None:
         """A process said that nothing is ours any more."""
