@@ -284,3 +284,51 @@ def test_a_buy_that_was_taken_and_is_never_seen_is_given_up_in_the_end_and_a_lat
     assert not [c for c in later if isinstance(c, CancelOrder)]
     stop = only(desk.word(order, "complete", 75), PlaceOrder)
     assert (stop.order_type, stop.quantity) == (OrderType.SL, 75)
+
+
+@pytest.mark.parametrize("theirs", ["a1", "z1"])
+def test_two_bots_on_one_account_choose_the_same_stop(desk: Desk, theirs: str) -> None:
+    """Else each would cancel the other's, for ever: the broker's first stays, whosever it is."""
+    desk.enter()
+    other = row(desk, desk.stop, "open", tag="k260916r9n1", order_id=theirs, order_type="SL")
+    cancel = only(desk.engine.handle(other), CancelOrder)
+    assert cancel.order_id == max(theirs, f"id{desk.stop.tag}")
+
+
+def test_an_order_on_its_way_is_named_before_another_is_cancelled_for_it(desk: Desk) -> None:
+    desk.enter(stop=False)
+    while none_of(made := desk.heartbeat(), PlaceOrder):
+        pass
+    stop = only(made, PlaceOrder)
+    other = row(desk, stop, "open", tag="k260916r9n1", order_id="z1", order_type="SL")
+    assert none_of(desk.engine.handle(other), CancelOrder)
+    made = desk.answer(stop, Outcome.ACCEPTED)
+    assert only(made, CancelOrder).order_id == "z1"
+
+
+def test_what_another_hand_sold_keeps_nobody_waiting_once_two_readings_agree(desk: Desk) -> None:
+    order = desk.enter()
+    sold = row(desk, order, "complete", 75, tag="", order_id="hand", side=Side.SELL)
+    desk.engine.handle(sold)
+    desk.snapshot(position=0)
+    desk.word(desk.stop, "cancelled")
+    assert not desk.engine.flat, "one reading may be wrong"
+    desk.pass_time()
+    desk.snapshot(position=0)
+    assert desk.engine.flat
+
+
+def test_an_entry_in_doubt_is_a_doubt_alone_and_a_position_is_none(desk: Desk) -> None:
+    order = only(desk.fall(), PlaceOrder)
+    assert not desk.engine.doubts_alone
+    desk.answer(order, Outcome.UNKNOWN)
+    assert desk.engine.doubts_alone
+    assert not desk.engine.flat
+    desk.word(order, "complete", 75)
+    assert not desk.engine.doubts_alone
+
+
+def test_an_answer_that_is_lost_after_the_stream_told_frightens_nobody(desk: Desk) -> None:
+    order = only(desk.fall(), PlaceOrder)
+    desk.word(order, "open")
+    assert desk.answer(order, Outcome.UNKNOWN) == []

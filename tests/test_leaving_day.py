@@ -15,8 +15,9 @@ from bot.core.events import Act
 from bot.core.units import SECOND, Nanos
 from bot.sim.market import Shock
 from bot.sim.orders import TERMINAL, ExchangeRules, OrderRequest
+from bot.storage.journal import read_journal
 from bot.twin.faults import Fault, FaultKind
-from tests.conftest import KEY, at
+from tests.conftest import DAY, KEY, at
 from tests.days import Outcome, Running, ShortDay
 from tests.test_day import fault
 
@@ -152,7 +153,10 @@ def test_a_sale_by_positions_exit_is_ours_though_its_order_carries_no_tag(
     assert (watch.too_much, watch.short) == (0, 0)
     log = (tmp_path / "log.jsonl").read_text()
     assert "operator_takeover" not in log
-    assert ("OrderOutcomeUnknown" in log) == (fate[0] is FaultKind.LOSE_REPLY)
+    assert "OrderOutcomeUnknown" not in log, "the stream had told: nobody need be frightened"
+    kept = read_journal(tmp_path / "data" / f"journal-{DAY}.sqlite")
+    answers = [record.body for record in kept if record.kind == "SendOutcome"]
+    assert any('"UNKNOWN"' in body for body in answers) == (fate[0] is FaultKind.LOSE_REPLY)
 
 
 def test_a_broker_away_to_the_end_leaves_it_carried_and_says_so(tmp_path: Path) -> None:

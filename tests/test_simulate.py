@@ -72,8 +72,12 @@ def test_a_timeout_taken_for_a_refusal_is_caught(monkeypatch):
     assert any(World(seed, troubles=troubles).run().breaches for seed in range(1, 4))
 
 
-def test_the_start_after_an_archive_that_was_away_may_die_and_is_begun_anew():
-    assert World(146).run().breaches == ()
+@pytest.mark.parametrize("seed", [146, 951, 1422])
+def test_days_that_a_long_range_found(seed):
+    """A start after the day that died; a SIGTERM with an entry in doubt; two bots that cancelled each other's
+    stops for ever.
+    """
+    assert World(seed).run().breaches == ()
 
 
 def all_but_the_eighth(seed, focus):

@@ -34,6 +34,7 @@ AMEND_SETTLES: Nanos = 2 * SECOND  # a modify without `modified` or `not modifie
 STOP_FILLS: Nanos = 2 * SECOND  # a stop that rests has so long to sell before we do
 UNPROTECTED_MAX: Nanos = 3 * SECOND
 ENTRY_ENDS: Nanos = 3 * SECOND  # so long an exit waits for the cancel of our own BUY, not to trade with it
+NAMED_WITHIN: Nanos = SECOND  # so long an order on its way may take to get its id
 LAST_RUNG_AFTER: Nanos = 20 * SECOND  # of stepping down without a fill
 LAST_RUNG_TRIES = 3  # …or so many SELLs that came to nothing
 LAST_RUNG_EVERY: Nanos = 10 * SECOND
@@ -241,8 +242,13 @@ def _last_rung(left: Quantity, desk: Desk, account: Account, now: Now) -> str:
 
 
 def _one_too_many(sells: list[Order], mono: Nanos) -> Iterator[Command]:
-    """One we had given up came alive beside its successor. Keep the first that answers; the rest must go."""
+    """One we had given up came alive beside its successor, or another bot's beside ours. Keep the broker's
+    first; the rest must go. Two bots choose alike, or each would cancel the other's, for ever.
+    """
+    if any(order.state is State.ASKED and mono - order.amend_at < NAMED_WITHIN for order in sells):
+        return
     named = [order for order in sells if order.order_id and order.state in {State.LIVE, State.CANCELLING}]
+    named.sort(key=lambda order: (order.state is State.CANCELLING, order.order_id))
     for order in named if len(named) < len(sells) else named[1:]:
         first = order.state is State.LIVE and not order.amend_failed
         if first or mono - order.amend_at >= CANCEL_AGAIN:
