@@ -1,5 +1,5 @@
-# The bot in a container: locked dependencies with hashes, the tick path as machine code (infra/compile.py), no
-# compiler, no root, nothing to write but /data.
+# The bot in a container: locked dependencies with hashes; what meets ticks and orders as machine code
+# (infra/compile.py); no compiler, no root, nothing to write but /data.
 #   docker build -t options-bot .
 #   docker run --read-only --tmpfs /tmp --cap-drop ALL -v bot-data:/data -e BOT_LIVE_ACCESS_TOKEN \
 #     -v ./bot.toml:/app/bot.toml:ro options-bot

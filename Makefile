@@ -34,7 +34,7 @@ test-components: env ## the tests that need heavy real components; they skip lou
 	@$(MAKE) litert-env || echo "LiteRT is not to be had: its test will be skipped."
 	@$(MAKE) dask-env || echo "Dask is not to be had: its test will be skipped."
 	@$(MAKE) cloud-env || echo "checkov, hadolint and podman-compose are not to be had: their tests will be skipped."
-	@if command -v cc > /dev/null; then $(MAKE) test-compiled; else echo "No C compiler: the compiled tick path is not tested."; fi
+	@if command -v cc > /dev/null; then $(MAKE) test-compiled; else echo "No C compiler: the compiled copy is not tested."; fi
 	$(BIN)/python -m pytest -q -m component
 
 lint: env
