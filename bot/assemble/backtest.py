@@ -4,11 +4,10 @@ It decides nothing about trading and computes no figure itself.
 """
 
 import csv
-import multiprocessing
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -20,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from bot.assemble.backtest_words import print_outcome
+from bot.assemble.workers import SPAWN, workers
 from bot.core.charges import NoRateCard
 from bot.core.rules import Rules
 from bot.core.units import ist_text
@@ -192,22 +192,17 @@ def _here(options: BacktestOptions, settings: Settings, watch: "_Bar") -> list[l
 
 def _on_many(options: BacktestOptions, watch: "_Bar") -> list[list[DayOf]]:
     """Each file in a process of its own choosing; results in the order of the files."""
-    context = multiprocessing.get_context("spawn")  # a fork would copy the runtime's threads in any state
-    counts = context.Array("d", 2 * len(options.files))
+    counts = SPAWN.Array("d", 2 * len(options.files))
     found: list[list[DayOf]] = [[] for _ in options.files]
     jobs = min(options.jobs, len(options.files))
-    with ProcessPoolExecutor(jobs, context, _begin, (options, counts)) as pool:
+    with workers(jobs, _begin, options, counts) as pool:
         numbers = {pool.submit(_work, number): number for number in range(len(options.files))}
         waiting = set(numbers)
         while waiting:
             done, waiting = wait(waiting, _POLL_SECONDS, FIRST_COMPLETED)
             watch.told(counts[:])
             for future in done:
-                try:
-                    found[numbers[future]] = _told(future.result)
-                except BacktestRefused:
-                    pool.shutdown(cancel_futures=True)
-                    raise
+                found[numbers[future]] = _told(future.result)
                 watch.finished(numbers[future])
     return found
 

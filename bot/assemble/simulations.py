@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-import multiprocessing
 import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from bot.assemble.workers import workers
 from bot.assemble.world import FOCUS, FULL, Day, World
 from bot.simulate.troubles import Kind
 
@@ -96,15 +96,11 @@ def _days(first: int, last: int, *, focus: bool, jobs: int) -> Iterator[tuple[in
             except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - told with the seed
                 yield seed, raised
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, last - first), mp_context=context) as pool:
+    with workers(min(jobs, last - first)) as pool:
         asked = {pool.submit(live, seed, focus): seed for seed in range(first, last)}
-        try:
-            for done in as_completed(asked):
-                error = done.exception()
-                yield asked.pop(done), error if error is not None else done.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        for done in as_completed(asked):
+            error = done.exception()
+            yield asked.pop(done), error if error is not None else done.result()
 
 
 def _tell(seed: int, *, focus: bool, console: Console) -> int:

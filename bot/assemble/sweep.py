@@ -3,13 +3,10 @@ writes; it trades nothing and computes no figure itself.
 """
 
 import csv
-import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections.abc import Generator, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +21,7 @@ from rich.table import Table
 
 from bot.assemble.sweep_options import CELLS_MAX, SweepOptions, SweepRefused
 from bot.assemble.sweep_store import CellStore, SweepFolderTaken
+from bot.assemble.workers import workers
 from bot.research.sweep import Cell, CellRefused, Row, engine_version, run_cell
 from bot.research.sweep_page import PARAMETERS, varied, write_sweep
 from bot.research.sweep_result import result_of
@@ -121,30 +119,10 @@ class _OnCores(Answers):
         if jobs < 2:
             yield from super().__call__(cells)
             return
-        context = multiprocessing.get_context("spawn")  # a fork would copy the runtime's threads in any state
-        with ProcessPoolExecutor(jobs, context, _begin_worker) as pool:
-            try:
-                asked = {pool.submit(answer, cell, self.folder): cell for cell in cells}
-                for future in as_completed(asked):
-                    yield asked[future], future.result()
-            except BaseException:  # nobody waits for what will not be kept
-                pool.shutdown(wait=False, cancel_futures=True)
-                for worker in multiprocessing.active_children():
-                    worker.terminate()
-                raise
-
-
-def _begin_worker() -> None:
-    """Interrupts are the parent's business; and a worker whose parent was killed has nobody to work for."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
-
-
-def _end_with_the_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+        with workers(jobs) as pool:
+            asked = {pool.submit(answer, cell, self.folder): cell for cell in cells}
+            for future in as_completed(asked):
+                yield asked[future], future.result()
 
 
 def answer(cell: Cell, cache_folder: Path) -> Row | CellRefused:
