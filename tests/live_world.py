@@ -186,6 +186,10 @@ class World:
                 logs.close()
         return code
 
+    def story(self) -> str:
+        """The whole log, for whoever asks why a test failed."""
+        return (self.folder / "log.jsonl").read_text()
+
     def said(self, event: str) -> list[dict[str, Any]]:
         """Log lines of one kind."""
         lines = (json.loads(line) for line in (self.folder / "log.jsonl").read_text().splitlines())

@@ -134,7 +134,7 @@ def test_on_its_day_of_expiry_a_contract_is_sold_earlier(tmp_path: Path) -> None
     assert world.run() == EXIT_DONE
     assert any("expires today" in line["problem"] for line in world.said("contract"))
     bought = [line for line in world.said("order") if line["side"] == "BUY"]
-    assert bought
+    assert bought, world.story()
     assert all(clock_of(line) < "09:17:00" for line in bought)
     assert all(clock_of(line) < "09:19:10" for line in world.said("fill"))
 

@@ -16,6 +16,7 @@ from bot.assemble.closing import EXIT_DONE, EXIT_REFUSED
 from bot.assemble.contracts import ContractsRefused, DayContracts, Pending, contracts_of
 from bot.assemble.control import Beside, Control, together
 from bot.assemble.day import trade
+from bot.assemble.day_files import on_thread
 from bot.assemble.kill_switch import KillSwitch
 from bot.assemble.lease import Lease
 from bot.assemble.no_disk import readable, tried
@@ -153,7 +154,7 @@ class _Live:
     async def _store_what_is_left(self) -> None:
         """Days that an earlier run could not archive. Never in the way of the day ahead."""
         archive = Archive(self._settings.archive_root, self._settings.data_folder)
-        for retried in await asyncio.to_thread(archive.retry_pending):
+        for retried in await on_thread(self._day.clock, archive.retry_pending):
             self._log.info("archived_late", day=retried.day.isoformat(), problem=retried.problem)
 
     def _kept(self) -> Sequence[Record]:

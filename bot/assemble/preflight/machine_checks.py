@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.assemble.contracts import ContractsRefused
+from bot.assemble.day_files import on_thread
 from bot.assemble.preflight.finding import Finding, no_go, ok, warn
 from bot.assemble.preflight.ground import Ground
 from bot.core.events import Event, FeedUp, SegmentStatus, Tick
@@ -73,9 +74,8 @@ async def model(ground: Ground) -> Finding:
     """Does the classifier prove itself on its passport's golden rows, with our sign of rel_diff?"""
     settings = ground.settings
     try:
-        loaded = await asyncio.to_thread(
-            load_model, settings.model_path, rel_diff=settings.rules.strategy.rel_diff
-        )
+        rel_diff = settings.rules.strategy.rel_diff
+        loaded = await on_thread(ground.clock, lambda: load_model(settings.model_path, rel_diff=rel_diff))
     except ModelRefused as refused:
         return no_go("model", *_said_and_advice(str(refused)))
     rows = len(loaded.passport.golden_probabilities)
@@ -89,7 +89,8 @@ def _said_and_advice(text: str) -> tuple[str, str]:
 
 async def disk(ground: Ground) -> Finding:
     """Can the data folder be written, and is there room for a day?"""
-    return await asyncio.to_thread(check_disk, ground.settings.data_folder)
+    found: Finding = await on_thread(ground.clock, lambda: check_disk(ground.settings.data_folder))
+    return found
 
 
 def check_disk(folder: Path, *, free_bytes: int | None = None) -> Finding:
@@ -118,7 +119,7 @@ async def archive(ground: Ground) -> Finding:
     # A name of its own: two preflights at once must not meet. (No day's file is called like this.)
     probe_name = f"probe-{ground.clock.now()}-{os.getpid()}.txt"
     try:
-        left = await asyncio.to_thread(probe, root, probe_name)
+        left = await on_thread(ground.clock, lambda: probe(root, probe_name))
     except ArchiveRefused as refused:
         return no_go(name, f"{root}: no use as the archive", str(refused))
     except ArchiveFailed as failed:
