@@ -60,7 +60,7 @@ class BrokerWords:
     @property
     def flat(self) -> bool:
         """Nothing of ours is in the account, nothing is owed to it, nothing is under way."""
-        return not self.account.open and not any(map(leaving.left, self.desks.values()))
+        return not self.account.open and self.doubts_alone
 
     @property
     def doubts_alone(self) -> bool:
