@@ -335,6 +335,27 @@ def test_a_trade_list_that_lags_is_asked_for_again_and_leaves_no_mark(
     assert not mark(tmp_path).exists()
 
 
+def test_sigterm_while_the_books_are_closed_does_not_wait_for_a_list_that_is_never_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its five more askings would take longer than a container has to end."""
+    spoiled(monkeypatch, lambda _, rows: None)
+    took: list[float] = []
+
+    async def term(running: Running) -> None:
+        await running.until("09:30:10")
+        began = running.clock.now()
+        running.stop.set()
+        assert running._task is not None
+        while not running._task.done():
+            await running.clock.sleep_until(running.clock.now() + SECOND // 10)
+        took.append((running.clock.now() - began) / SECOND)
+
+    outcome = Day(tmp_path, meanwhile=term).run()
+    assert outcome.result.exit_code == end_of(outcome) == EXIT_UNRECONCILED
+    assert 0 < took[0] < 20
+
+
 def test_a_csv_that_is_not_on_disk_as_the_books_have_it_exits_4(tmp_path: Path) -> None:
     async def scribble(running: Running) -> None:
         await running.until("09:29:59")

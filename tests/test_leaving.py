@@ -245,6 +245,28 @@ def test_an_exit_decided_before_any_price_is_booked_at_the_first(
     assert only(desk.tick(29_000), PlaceOrder).decision.price == 29_000
 
 
+def test_a_stop_rests_on_while_no_price_is_known_to_sell_at(
+    desk: Desk, contract: Contract, session: Session
+) -> None:
+    """Started again in an exit, hearing no market: a stop cancelled now would leave nothing in its place."""
+    bought = only(desk.fall(), PlaceOrder)
+    stop = only(desk.word(bought, "complete", 75), PlaceOrder)
+    rests = row(
+        desk, stop, "trigger pending", order_type="SL", price=stop.price, trigger_price=stop.trigger_price
+    )
+    desk.engine.handle(rests)
+    change = only(desk.tick(desk.price + 200), ModifyOrder)
+    again = Desk(contract, session, run=2)
+    replay(again.engine, [bought, row(desk, bought, "complete", 75), stop, rests, change], again.mono)
+    again.snapshot([rests], position=75)
+    made = again.answer(stop, Outcome.REFUSED, Act.MODIFY)
+    made += [command for _ in range(40) for command in again.heartbeat()]
+    assert none_of(made, CancelOrder)
+    again.up()
+    made = again.tick(desk.price) + again.heartbeat()
+    assert not none_of(made, CancelOrder)
+
+
 @pytest.mark.parametrize(
     ("kind", "reason", "page"),
     [

@@ -121,6 +121,15 @@ def test_unprotected_for_3_seconds_is_paged_once(desk: Desk) -> None:
     assert pages.count("PositionUnprotected") == 1
 
 
+def test_unprotected_is_paged_though_an_exit_is_decided_meanwhile(desk: Desk) -> None:
+    """It waits for the stop in doubt, so nothing is offered for sale: the clock runs on."""
+    desk.enter(stop=False)
+    stop = only([command for _ in range(2) for command in desk.heartbeat()], PlaceOrder)
+    desk.answer(stop, Outcome.UNKNOWN)
+    assert none_of(desk.tick(desk.price + 200), PlaceOrder)
+    assert alerts(desk.heartbeat() + desk.heartbeat()) == ["PositionUnprotected"]
+
+
 def test_a_modify_the_venue_refuses_ends_in_a_new_sell(desk: Desk) -> None:
     """SL → LIMIT is allowed at another broker, unproven at this one: cancel, wait for the end, sell anew."""
     desk.enter()

@@ -44,6 +44,7 @@ class DayResult(NamedTuple):
     stored: tuple[Stored, ...]
     archive_problem: str  # "" when everything is stored
     reconnects: int
+    over: bool  # the day's last word; else a later start goes on
 
 
 @dataclass
@@ -56,6 +57,7 @@ class Closing:
     rows: list[TradeRow]  # the day's fills, the journal's and this run's
     tape: DayTape
     note: Callable[[str, Exception], None]
+    hurried: Callable[[], bool]  # somebody waits for the process to end
 
     async def close(self, engine: Engine, broker: DayBroker, reconnects: int, *, over: bool) -> DayResult:
         """Close the books. `over=False`: stopped in mid-day, so a later start may go on; nothing is final."""
@@ -80,7 +82,7 @@ class Closing:
             certify, self.tape, folder, date, plan.model.classifier, partial(alive, _nothing), log
         )
         await self.last_write(judged, "tape")
-        result = DayResult(code, day, fills, books, day_files(folder, date), (), "", reconnects)
+        result = DayResult(code, day, fills, books, day_files(folder, date), (), "", reconnects, over)
         log.info("day_over", exit_code=code, trades=day.trades, net_paise=day.net, final=over)
         if not over:
             return result
@@ -94,17 +96,24 @@ class Closing:
     async def _books(
         self, engine: Engine, broker: DayBroker, fills: tuple[RecordFill, ...], asks: int
     ) -> Books | None:
-        """Our fills against the broker's trade list. A list that is late or not told is asked for again."""
+        """Our fills against the broker's trade list. One that is late or not told is asked for again; once,
+        when somebody waits.
+        """
         ours = {order.order_id for order in engine.account.orders.values() if order.order_id}
         books: Books | None = None
-        for left in reversed(range(asks)):
+        while True:
+            asks -= 1
             trades = await broker.trades()
             if trades is not None:
                 books = compare(fills, trades, ours.__contains__)
                 if books.reconciled:
                     break
-            if left:
-                await self.plan.clock.sleep_until(self.plan.clock.now() + ASKS_EVERY)
+            hurried = self.hurried()
+            asks = min(asks, 1) if hurried else asks
+            if not asks:
+                break
+            pause = ASKS_EVERY // 2 if hurried else ASKS_EVERY
+            await self.plan.clock.sleep_until(self.plan.clock.now() + pause)
         return books
 
     def _problems(self, rows: list[TradeRow], books: Books | None, day: DaySummary) -> list[str]:

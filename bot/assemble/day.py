@@ -61,7 +61,7 @@ async def trade(plan: Plan, stop: asyncio.Event) -> DayResult:
     root, log = plan.archive_root, plan.logs.log
     stored, problem = await archived(plan.clock, root, plan.data_folder, day, files, log)
     # 0, whatever the day's code was: a container that restarts on failure must come to rest.
-    return DayResult(EXIT_DONE, summary(fills), fills, None, files, stored, problem, 0)
+    return DayResult(EXIT_DONE, summary(fills), fills, None, files, stored, problem, 0, True)
 
 
 class _Day:
@@ -189,7 +189,9 @@ class _Day:
             lag = metrics.histogram(LOOP_LAG).observe
             await run_day(parts, stop, feed.arm, lag, beside, hold=plan.hold_on_stop)
             over = not stop.is_set() or clock.now() >= plan.session.flatten_at
-            closing = Closing(plan, self._journal, self._csv, self._rows, tape, self._note_failure)
+            closing = Closing(
+                plan, self._journal, self._csv, self._rows, tape, self._note_failure, stop.is_set
+            )
             result = await closing.close(engine, broker, sum(feed.lost_total.values()), over=over)
             if self._disk_problem and not over and result.exit_code != EXIT_HOLDING:
                 result = result._replace(exit_code=EXIT_REFUSED)

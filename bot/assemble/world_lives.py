@@ -204,7 +204,7 @@ class Lives:
             judge.marks["start refused: another bot"] += 1
             self._down_seconds = _REFUSED_SECONDS
             return None
-        if self.clock.now() >= self.plan.session.flatten_at:  # by its own clock, which may be wrong
+        if result.over:  # by its own clock, which may be wrong
             return result
         judge.marks[f"ended in mid-day with {result.exit_code}"] += 1
         if result.exit_code != EXIT_HOLDING:

@@ -109,13 +109,22 @@ def watch(desk: Desk, account: Account, now: Now) -> Iterator[Alert]:
     """Protected, leaving, or flat: anything else is paged, once, after some seconds."""
     if desk.exit_overdue(now.at):
         yield notices.exit_unfilled(desk)
-    if sellable(desk) <= 0 or desk.exit_reason is not None or stops.covered(desk, account):
+    if sellable(desk) <= 0 or stops.covered(desk, account) or _exit_works(desk, account):
         desk.unprotected_mono, desk.unprotected_paged = 0, False
     elif not desk.unprotected_mono:
         desk.unprotected_mono = now.mono
-    elif now.mono - desk.unprotected_mono > UNPROTECTED_MAX and not desk.unprotected_paged:
+    elif now.mono - desk.unprotected_mono >= UNPROTECTED_MAX and not desk.unprotected_paged:
         desk.unprotected_paged = True
-        yield notices.unprotected(desk)
+        if not desk.exit_paged:  # "not sold yet" is about the same units
+            yield notices.unprotected(desk)
+
+
+def _exit_works(desk: Desk, account: Account) -> bool:
+    """Does a SELL of an exit live? That it does not fill is said by exit_unfilled."""
+    return desk.exit_reason is not None and any(
+        order.command.side is Side.SELL and order.state is State.LIVE
+        for order in account.open_orders(desk.contract.key)
+    )
 
 
 def at_rest(account: Account, desk: Desk) -> bool:
@@ -173,6 +182,8 @@ def _exit_with(
     order: Order, left: Quantity, desk: Desk, account: Account, rules: Rules, now: Now
 ) -> Iterator[Command]:
     tag, order_id = order.command.tag, order.order_id
+    if not (desk.bid or desk.ltp):
+        return  # a SELL without any price would be a gift: what rests is better than nothing
     if order.amends >= rules.orders.exit_modifies_max:
         yield CancelOrder(tag, order_id, "modifies_used_up")
         return
@@ -182,8 +193,6 @@ def _exit_with(
     if order.amend_failed and order.terms.order_type is OrderType.SL:
         yield CancelOrder(tag, order_id, "stays_a_stop")  # a venue may not take SL → LIMIT: sell anew
         return
-    if not (desk.bid or desk.ltp):
-        return  # a SELL without any price would be a gift
     if order.amend_failed:
         desk.exit_steps = 0  # refused: maybe for its depth (price bands)
     elif order.leaving:

@@ -41,6 +41,7 @@ TERM_ENDS: Final[Nanos] = 45 * SECOND  # from SIGTERM to the end of the process,
 SKEW_TAKEN: Final[Nanos] = 5_500 * MILLISECOND  # a clock wrong by less may make entries by its own hours
 PROTECTED: Final[Nanos] = 5 * SECOND  # 3, and the next heartbeat that says so
 PROTECTED_AT_LAST: Final[Nanos] = 20 * SECOND  # paged or not, when nothing hinders
+PAGES: Final = frozenset({"PositionUnprotected", "ExitNotFilled", "ExitRejected"})  # of what is not protected
 _TAG: Final = "k"
 
 
@@ -80,7 +81,7 @@ class Judge:
         self._live: set[str] = set()  # our SELLs that may fill
         self._tags: dict[str, str] = {}  # tag → order id
         self._since: dict[str, Nanos] = {}  # when something began to be wrong
-        self._entries: list[Nanos] = []  # when each was decided
+        self._entries: list[Nanos] = []  # when each was decided, by the bot's own clock
         self._heard: Nanos = 0  # the last frame of the market
         self._entry_tags: set[str] = set()
         self._asked_at: dict[str, Nanos] = {}
@@ -89,6 +90,9 @@ class Judge:
         self.told_to_stop = False  # by SIGTERM
         self.writer: Callable[[], str] = lambda: ""  # who holds the lease, by the store's own book
         self._paged = False  # that what we hold is not protected
+        self._bare_at: Nanos = 0  # the last time it was so
+        self._by_tags_alone = False  # the volume was lost: what was sold without a tag counts as another's
+        self._decided_at: dict[str, Nanos] = {}  # tag → when, by the bot's own clock
         self.not_flat_at: Nanos = 0  # the last time something of ours was open after 15:30:00
 
     # ---- what we own, by the exchange --------------------------------------------------------------------
@@ -135,7 +139,7 @@ class Judge:
 
     def _entered(self, row: OrderRow) -> None:
         """A new BUY of ours is at the broker."""
-        risk, at = self._rules.risk, self._asked_at.get(row.tag, row.order_time)
+        risk, at = self._rules.risk, self._decided_at.get(row.tag, row.order_time)
         self._entries.append(at)
         last_minute = sum(one > at - 60 * SECOND for one in self._entries)
         if last_minute > risk.entries_per_minute or len(self._entries) > risk.entries_per_day:
@@ -148,13 +152,17 @@ class Judge:
         if not (own or self._live or self._since):
             return  # nothing owned, nothing offered, nothing wrong: nearly always
         account, selling, limit = self.account, self._selling(), self._contract.quantity
-        if own > limit:
+        if (min(own, account) if self._by_tags_alone else own) > limit:
             self._breach(now, "3 bounded exposure", f"own position {own} > {limit}")
         self._lasting(now, "3 short", own < 0, SHORT_COVERED, lambda: f"short by {-own}")
         surplus = selling > max(account, 0)
         self._lasting(now, "3 surplus", surplus, REPAIRED, lambda: f"live SELLs {selling} > long {account}")
         bare = selling < min(own, account)
-        self._paged = self._paged and bare
+        if bare:
+            self._bare_at = now
+        self._paged = (
+            self._paged and now - self._bare_at < PROTECTED
+        )  # a try that came to nothing ends nothing
         patience = PROTECTED_AT_LAST if self._paged else PROTECTED
         self._lasting(now, "8 protected", bare, patience, lambda: f"{own} held, {selling} in SELLs")
         if now >= self._flat_by and not self.flat:
@@ -228,8 +236,9 @@ class Judge:
             self._breach(now, "12 config gate", f"an entry that sells: {order}")
 
     def _entry(self, order: PlaceOrder, now: Nanos, at: Nanos, name: str) -> None:
-        """What holds for an entry of any bot."""
+        """What holds for an entry of any bot. `at`: by its own clock."""
         self._entry_tags.add(order.tag)
+        self._decided_at[order.tag] = at
         hours = self._session.phase_at(now)
         if hours is not Phase.OPEN and abs(at - now) < SKEW_TAKEN:
             hours = self._session.phase_at(at)
@@ -273,7 +282,7 @@ class Judge:
                 self.marks[f"{type(command).__name__} {command.reason}"] += 1
             elif isinstance(command, Alert):
                 self.marks[f"alert {command.name}"] += 1
-                self._paged = self._paged or command.name == "PositionUnprotected"
+                self._paged = self._paged or command.name in PAGES
             elif isinstance(command, CancelOrder):
                 self.marks["CancelOrder"] += 1
             elif (reason := getattr(command, "reason", "")) and not hasattr(command, "tag"):
@@ -291,6 +300,7 @@ class Judge:
         """
         self._unknown.clear()
         self._without_tag.clear()
+        self._by_tags_alone = True
 
     def must_be_flat(self, now: Nanos, words: str) -> None:
         """A process said that nothing is ours any more."""
