@@ -335,6 +335,16 @@ def test_a_trade_list_that_lags_is_asked_for_again_and_leaves_no_mark(
     assert not mark(tmp_path).exists()
 
 
+async def seconds_to_stop(running: Running) -> float:
+    """SIGTERM, and wait for the end."""
+    began = running.clock.now()
+    running.stop.set()
+    assert running._task is not None
+    while not running._task.done():
+        await running.clock.sleep_until(running.clock.now() + SECOND // 10)
+    return (running.clock.now() - began) / SECOND
+
+
 def test_sigterm_while_the_books_are_closed_does_not_wait_for_a_list_that_is_never_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,12 +354,7 @@ def test_sigterm_while_the_books_are_closed_does_not_wait_for_a_list_that_is_nev
 
     async def term(running: Running) -> None:
         await running.until("09:30:10")
-        began = running.clock.now()
-        running.stop.set()
-        assert running._task is not None
-        while not running._task.done():
-            await running.clock.sleep_until(running.clock.now() + SECOND // 10)
-        took.append((running.clock.now() - began) / SECOND)
+        took.append(await seconds_to_stop(running))
 
     outcome = Day(tmp_path, meanwhile=term).run()
     assert outcome.result.exit_code == end_of(outcome) == EXIT_UNRECONCILED
@@ -387,14 +392,9 @@ def test_sigterm_in_a_position_is_flat_within_the_grace_of_a_container(tmp_path:
     async def term(running: Running) -> None:
         await running.until("09:18:00")
         await resting(running)
-        began = running.clock.now()
         for act in ("MODIFY", "PLACE", "PLACE"):
             await running.twin.inject(refusal(act))
-        running.stop.set()
-        assert running._task is not None
-        while not running._task.done():
-            await running.clock.sleep_until(running.clock.now() + SECOND // 10)
-        took.append((running.clock.now() - began) / SECOND)
+        took.append(await seconds_to_stop(running))
 
     outcome = Day(tmp_path, meanwhile=term).run()
     outcome.judged()
