@@ -207,7 +207,7 @@ def test_an_interrupted_sweep_says_what_is_kept(files: Path, tmp_path: Path) -> 
     os.kill(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Traceback" not in said
+    assert "Traceback" not in said, said
     (kept,) = re.findall(r"Stopped: (\d+) of 400 cells are kept. The same command goes on from here.", said)
     assert len(lines(tmp_path)) - int(kept) in (0, 1), "one may have been under the pen"
 

@@ -27,9 +27,9 @@ def workers(
         try:
             yield pool
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
             for worker in multiprocessing.active_children():
                 worker.terminate()
+            pool.shutdown(cancel_futures=True)  # waited for: at the exit the pool's thread would race its end
             raise
 
 
