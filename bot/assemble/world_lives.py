@@ -5,6 +5,7 @@ decides nothing of the day and judges nothing but how a process ends.
 """
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -57,6 +58,7 @@ class Lives:
     _early_deaths: int = 0  # so many starts to come die early
     _ended_for_good: bool = False
     _failures: int = 0
+    _volume_lost: bool = False
 
     async def live(self) -> DayResult | None:
         """Start it again whenever it ends before its time; how the day ended. None: it was ended for good."""
@@ -104,6 +106,7 @@ class Lives:
 
             def lose_all() -> None:
                 self.disk.lose()
+                self._volume_lost = True
                 self.judge.volume_lost()
                 told()
 
@@ -163,12 +166,16 @@ class Lives:
         await asyncio.wait({task, death}, return_when=asyncio.FIRST_COMPLETED)
         death.cancel()
         result = self._left(task) if life.alive else None
+        life.on_death = lambda: None  # it ended by itself: what it was doomed to does not come about
         life.kill()
         self.loop.network.cut(life)
         return result, task
 
     def _begin(self, number: int) -> Incarnation:
         life = self.life = Incarnation(number)
+        if self._volume_lost:  # and with the journal every other file on it
+            shutil.rmtree(self.plan.data_folder, ignore_errors=True)
+            self._volume_lost = False
         self._stop, self._down_seconds = asyncio.Event(), BOOT_SECONDS
         self.judge.told_to_stop = False
         if self._early_deaths:
