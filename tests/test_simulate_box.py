@@ -1,22 +1,26 @@
 """What a simulated day is made of: its loop, its lean HTTP, its lease, and what befalls the process in it."""
 
 import asyncio
+import ssl
 
-import httpx
 import pytest
 
 from bot.assemble.world import World
 from bot.core.units import SECOND
 from bot.run.lockstep import LockstepStuck
 from bot.simulate.checks import TERM_ENDS
-from bot.simulate.lean_http import LeanTransport
 from bot.simulate.lease_store import SimLease
 from bot.simulate.loop import BoxClock, BoxLoop
 from bot.simulate.network import Incarnation, running
 from bot.simulate.troubles import Kind, Trouble
 from bot.storage.lease import LeaseUnreachable
+from bot.upstox.line import Line
+from bot.upstox.throttle import READ_LIMITS, Throttle
+from bot.upstox.wire_answers import Answer, Reach
 from tests.compiled import plants
 from tests.planted_bugs import SHORT
+
+TRUST = ssl.create_default_context()
 
 
 def test_a_day_on_lean_http_is_the_day_on_the_whole_libraries():
@@ -80,19 +84,7 @@ def test_a_process_that_stands_still_does_nothing_and_then_all_of_it():
     assert len(beats) > 4
 
 
-def test_a_call_to_nobody_and_a_call_cut_off_end_as_the_library_would_end_them():
-    async def call(port: int) -> httpx.Response:
-        wire = LeanTransport(limits=httpx.Limits(keepalive_expiry=4.0))
-
-        async def trace(_: str, __: object) -> None: ...
-
-        asked = httpx.Request(
-            "GET",
-            f"http://127.0.0.1:{port}/",
-            extensions={"trace": trace, "timeout": {"connect": 2.0}},
-        )
-        return await wire.handle_async_request(asked)
-
+def test_a_call_to_nobody_and_a_call_cut_off_end_on_the_virtual_network_as_on_a_real_one():
     class Rude(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             asyncio.get_running_loop().call_later(1, transport.close)
@@ -100,14 +92,22 @@ def test_a_call_to_nobody_and_a_call_cut_off_end_as_the_library_would_end_them()
     async def day() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, BoxLoop)
-        with pytest.raises(httpx.ConnectError):
-            await call(7)
+        clock = BoxClock(loop, 0)
+
+        async def call(port: int) -> Answer:
+            line = Line(
+                clock, f"http://127.0.0.1:{port}", Throttle(clock, READ_LIMITS), connect_seconds=2.0,
+                total_seconds=5.0, trust=TRUST, headers={},
+            )  # fmt: skip
+            answer = await line.exchange("GET", "/", "t", {})
+            await line.aclose()
+            return answer
+
+        assert await call(7) == Answer(Reach.NOT_SENT, reason="CONNECT")
         loop.network.listen(8, Rude)
-        with pytest.raises(httpx.ReadError):
-            await call(8)
+        assert await call(8) == Answer(Reach.NO_ANSWER, reason="LOST")
         loop.network.swallowing_until = loop.time() + 60
-        with pytest.raises(httpx.ConnectTimeout):
-            await call(8)
+        assert await call(8) == Answer(Reach.NOT_SENT, reason="TIMEOUT")
 
     with asyncio.Runner(loop_factory=BoxLoop) as box:
         box.run(day())

@@ -34,7 +34,7 @@ from bot.simulate.checks import Breach, Judge
 from bot.simulate.disk import SimDisk
 from bot.simulate.lean_http import LeanProtocol
 from bot.simulate.lease_store import SimLease
-from bot.simulate.loop import BoxClock, BoxLoop, library_doors, rare_collections
+from bot.simulate.loop import BoxClock, BoxLoop, rare_collections
 from bot.simulate.network import running
 from bot.simulate.troubles import Kind, Trouble, away, draw
 from bot.simulate.twin_box import BoxTwin
@@ -74,7 +74,7 @@ class Day(NamedTuple):
 @dataclass
 class World:
     """One seed's world. `troubles`: None draws them. `until_breach`: one is enough, the day ends there.
-    `whole_http`: on the general HTTP libraries and not the lean one; None: on every sixteenth day.
+    `whole_http`: the twin answers by a general HTTP library, not the lean one; None: on every sixteenth day.
     """
 
     seed: int
@@ -98,7 +98,6 @@ class World:
         with (
             TemporaryDirectory(prefix="bot-world-", dir=memory) as folder,
             asyncio.Runner(loop_factory=lambda: loop) as box,
-            library_doors(loop, whole_http=self._whole_http),
             rare_collections(),
         ):
             try:

@@ -1,18 +1,15 @@
-"""HTTP/1.1 for a world in a box: both ends of it, no more than the two say to each other.
+"""The answering end of HTTP/1.1 for a world in a box: no more than the bot asks of its twin.
 
-Nearly half of a simulated day was spent in general HTTP libraries. This stands in for the transport under
-httpx and for the protocol under the twin's application; what is above them stays: the bot's own lines and
-their timeouts, httpx' requests and answers, the twin's routes. The bytes are HTTP on the virtual network,
-written in the same pieces. Some days still run on the whole libraries (`World.whole_http`), and a test holds
-the two against each other. It must never know what is asked.
+A good part of a simulated day was spent in a general server library. This stands in for uvicorn's protocol
+under the twin's application; the bot's end and the twin's routes are the very same. Some days still run on
+the library (`World.whole_http`), and a test holds the two against each other. It must never know what is
+asked.
 """
 
 import asyncio
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import unquote
-
-import httpx
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _Headers = list[tuple[bytes, bytes]]
@@ -49,112 +46,6 @@ class _Reader:
 
 def _head(first: bytes, headers: _Headers) -> bytes:
     return b"\r\n".join([first, *(b"%b: %b" % header for header in headers), b"", b""])
-
-
-# ---- the asking end ----------------------------------------------------------------------------------------
-
-
-class LeanTransport(httpx.AsyncBaseTransport):
-    """In the place of httpx.AsyncHTTPTransport: a pool of connections, each for one call at a time.
-
-    A connection that was reset while it idled is used once more, and that call is lost: libraries that look
-    at the socket first may look too early.
-    """
-
-    def __init__(self, *, limits: httpx.Limits, **_: Any) -> None:
-        self._keepalive_seconds = limits.keepalive_expiry or 0.0
-        self._idle: list[_Asking] = []
-        self._busy: set[_Asking] = set()
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Raises httpx.ConnectError, ConnectTimeout or ReadError. Waits for an answer without end."""
-        loop = asyncio.get_running_loop()
-        trace = request.extensions["trace"]
-        line = self._reusable(loop.time())
-        if line is None:
-            await trace("connection.connect_tcp.started", {})
-            line = await _connected(loop, request)
-        self._busy.add(line)
-        try:
-            await trace("http11.send_request_headers.started", {})
-            response = await line.ask(request)
-        except BaseException:
-            line.transport.close()
-            raise
-        finally:
-            self._busy.discard(line)
-        line.expires_at = loop.time() + self._keepalive_seconds
-        self._idle.append(line)
-        return response
-
-    async def aclose(self) -> None:
-        for line in (*self._idle, *self._busy):
-            line.transport.close()
-        self._idle.clear()
-
-    def _reusable(self, now: float) -> "_Asking | None":
-        for line in [line for line in self._idle if line.expires_at < now]:
-            self._idle.remove(line)
-            line.transport.close()
-        if not self._idle:
-            return None
-        oldest = min(self._idle, key=lambda line: line.number)
-        self._idle.remove(oldest)
-        return oldest
-
-
-async def _connected(loop: asyncio.AbstractEventLoop, request: httpx.Request) -> "_Asking":
-    try:
-        async with asyncio.timeout(request.extensions["timeout"]["connect"]):
-            _, line = await loop.create_connection(_Asking, request.url.host, request.url.port or 80)
-    except TimeoutError:
-        raise httpx.ConnectTimeout("connect") from None
-    except OSError as refused:
-        raise httpx.ConnectError(str(refused)) from None
-    return line
-
-
-class _Asking(asyncio.Protocol):
-    """The bot's end of a connection."""
-
-    transport: asyncio.Transport
-    made = 0
-
-    def __init__(self) -> None:
-        _Asking.made += 1  # only their order matters
-        self.number, self.expires_at = _Asking.made, 0.0
-        self._reader, self._lost = _Reader(), False
-        self._answer: asyncio.Future[httpx.Response] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-
-    async def ask(self, request: httpx.Request) -> httpx.Response:
-        first = b"%b %b HTTP/1.1" % (request.method.encode(), request.url.raw_path)
-        self.transport.write(_head(first, request.headers.raw))
-        if request.content:
-            self.transport.write(request.content)
-        if self._lost:
-            raise httpx.ReadError("the connection is gone")
-        self._answer = asyncio.get_running_loop().create_future()
-        return await self._answer
-
-    def data_received(self, data: bytes) -> None:
-        message = self._reader.feed(data)
-        if message is not None and self._answer is not None and not self._answer.done():
-            first, headers, body = message
-            self._answer.set_result(
-                httpx.Response(int(first[9:12]), headers=headers, stream=httpx.ByteStream(body))
-            )
-
-    def connection_lost(self, _: Exception | None) -> None:
-        self._lost = True
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(httpx.ReadError("the connection is gone"))
-
-
-# ---- the answering end -------------------------------------------------------------------------------------
 
 
 class LeanProtocol(asyncio.Protocol):

@@ -9,15 +9,10 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
-from types import SimpleNamespace
 from typing import Any
-
-import httpx
-from httpcore._async import http11
 
 from bot.core.units import SECOND, Nanos
 from bot.run.lockstep import LockstepClock
-from bot.simulate.lean_http import LeanTransport
 from bot.simulate.network import Incarnation, Network, SocketFacts, running
 from bot.simulate.steps import SteppedLoop
 
@@ -130,36 +125,16 @@ def _frozen(context: Context) -> bool:
 
 
 @contextmanager
-def library_doors(loop: BoxLoop, *, whole_http: bool) -> Iterator[None]:
-    """What libraries would ask the machine: httpcore the time, httpx for connections (lean_http.py, unless
-    `whole_http`).
-    """
-    module: Any = http11
-    asked, module.time = module.time, SimpleNamespace(monotonic=loop.time)
-    library: Any = httpx
-    real, library.AsyncHTTPTransport = (
-        library.AsyncHTTPTransport,
-        (library.AsyncHTTPTransport if whole_http else LeanTransport),
-    )
-    try:
-        yield
-    finally:
-        module.time, library.AsyncHTTPTransport = asked, real
-
-
-@contextmanager
 def rare_collections() -> Iterator[None]:
     """A day makes no cycles worth looking for this often: a sixth of its time went into looking. The day
-    itself is one: it is let go of at the end. What was there before it (all libraries) is not looked through.
+    itself is one, and what is left of the day before is let go of here.
     """
     usual = gc.get_threshold()
+    gc.collect()
     gc.set_threshold(50_000, 50, 100)
-    gc.freeze()
     try:
         yield
     finally:
-        gc.collect()
-        gc.unfreeze()
         gc.set_threshold(*usual)
 
 

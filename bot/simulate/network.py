@@ -138,8 +138,9 @@ class End(asyncio.Transport):
     peer: "End"
 
     def __init__(self, network: Network, owner: Incarnation | None, port: int, peer_port: int) -> None:
-        names = {"sockname": ("127.0.0.1", port), "peername": ("127.0.0.1", peer_port)}
-        super().__init__({**names, "socket": SocketFacts(network.never_readable, port, peer_port)})
+        names: dict[str, Any] = {"sockname": ("127.0.0.1", port), "peername": ("127.0.0.1", peer_port)}
+        # Not given to asyncio's class: a compiled class never lets go of what it keeps in a base's slot.
+        self._facts = {**names, "socket": SocketFacts(network.never_readable, port, peer_port)}
         self._network, self._loop, self.owner = network, network.loop, owner
         self.arriving: deque[bytes | None] = deque()  # None: the end of what the peer says
         self._paused = self._closing = False
@@ -151,6 +152,9 @@ class End(asyncio.Transport):
         protocol.connection_made(self)
 
     # ---- what libraries call -----------------------------------------------------------------------
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._facts.get(name, default)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._closing or self.over or not data:

@@ -5,16 +5,17 @@ the Answer means is wire_answers.py's business.
 """
 
 import asyncio
+import socket
 import ssl
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Final
-
-import httpx
+from typing import Any, Final
+from urllib.parse import urlencode, urlsplit
 
 from bot.core.units import SECOND, Nanos
 from bot.run.ports import Clock
+from bot.upstox.connection import Connection, Garbled, TooLarge
 from bot.upstox.throttle import Throttle
 from bot.upstox.wire_answers import Answer, Reach
 
@@ -29,7 +30,8 @@ HEADERS: Final = {
 # Shorter than servers keep an idle connection: a request into one that is just being closed ends as UNKNOWN.
 KEEPALIVE_SECONDS: Final = 4.0
 CONNECTIONS_MAX: Final = 32
-BODY_BYTES_MAX: Final = 16 << 20
+_NEXT_ADDRESS_SECONDS: Final = 0.25
+_POLITE_SECONDS: Final = 1.0
 
 
 class Access(StrEnum):
@@ -41,7 +43,7 @@ class Access(StrEnum):
 
 
 class Line:
-    """A pool of connections to `base`, its rate limit, and whether the host lets us in."""
+    """The connections to `base`, its rate limit, and whether the host lets us in."""
 
     def __init__(
         self,
@@ -55,85 +57,104 @@ class Line:
         headers: dict[str, str],
         ipv4_only: bool = False,
     ) -> None:
-        # TCP and TLS have so long each. A total that cut a handshake short would leak its socket (httpcore).
-        assert 2 * connect_seconds < total_seconds
-        # Not httpx' client, which would follow cookies, redirects and proxies out of the environment, and
-        # takes as long as all the rest: its transport alone, without retries.
-        self._transport = httpx.AsyncHTTPTransport(
-            verify=trust,
-            limits=httpx.Limits(max_connections=CONNECTIONS_MAX, keepalive_expiry=KEEPALIVE_SECONDS),
-            retries=0,
-            local_address="0.0.0.0" if ipv4_only else None,  # noqa: S104 - our own end of a call
-        )
-        self._base = base.rstrip("/")
-        self._urls: dict[str, httpx.URL] = {}  # parsed; those without a query are few
-        self._headers = HEADERS | headers
-        self._timeouts = httpx.Timeout(total_seconds, connect=connect_seconds).as_dict()
+        assert connect_seconds < total_seconds
+        address = urlsplit(base)
+        assert address.hostname is not None, "a base address without a host"
+        secure = address.scheme == "https"
+        self._host, self._port = address.hostname, address.port or (443 if secure else 80)
+        self._path = address.path.rstrip("/")
+        # Of a host with several addresses the next is tried beside one that does not answer (RFC 8305).
+        way = {"family": socket.AF_INET} if ipv4_only else {"happy_eyeballs_delay": _NEXT_ADDRESS_SECONDS}
+        self._way: dict[str, Any] = {"ssl": trust if secure else None} | way
+        always = {"Host": address.netloc} | HEADERS | headers
+        self._head = "".join(f"{name}: {value}\r\n" for name, value in always.items()).encode("ascii")
+        assert self._head.count(b"\n") == len(always), "a header with a line break in it"
         self._clock = clock
-        self._total_seconds = total_seconds
+        self._connect_seconds, self._total_seconds = connect_seconds, total_seconds
+        self._room = asyncio.Semaphore(CONNECTIONS_MAX)
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
         self.throttle = throttle
         self.access = Access.OK
         self.skew: Nanos | None = None  # our clock less the host's, by its last `Date`
 
     async def aclose(self) -> None:
-        await self._transport.aclose()
+        """End every connection: politely, and then without waiting any longer."""
+        self._idle.clear()
+        left = list(self._open)
+        for connection in left:
+            connection.close()
+        if left:
+            await asyncio.wait([connection.gone for connection in left], timeout=_POLITE_SECONDS)
+        for connection in left:
+            connection.abort()
 
     async def exchange(
-        self, method: str, path: str, token: str, query: dict[str, str], content: bytes | None = None
+        self, method: str, path: str, token: str, query: dict[str, str], content: bytes = b""
     ) -> Answer:
         """Send once, read all. Every ending the world can cause is an Answer; its words are ours alone.
 
         The whole of it takes at most `total_seconds`, however slowly the other side drips. The clock is
         told `departed` before the first byte and `arrived` after the last.
         """
-        trip = _Trip()
-        headers = {"Authorization": f"Bearer {token}"}
-        if content is not None:
-            headers["Content-Type"] = "application/json"
-        request = httpx.Request(
-            method,
-            self._url(path, query),
-            headers=self._headers | headers,
-            content=content,
-            extensions={"timeout": self._timeouts, "trace": trip.hear},
-        )
+        request = self._request(method, path, token, query, content)
+        reached = Reach.NOT_SENT
         self._clock.departed()
-        sent = self._clock.now()
+        began = self._clock.now()
         try:
-            async with asyncio.timeout(self._total_seconds):
-                response = await self._transport.handle_async_request(request)
-                self._compare_clocks(sent, response)
-                try:
-                    body = await _whole_body(response)
-                finally:
-                    await response.aclose()
-        except (TimeoutError, httpx.TimeoutException):
-            return trip.failed("TIMEOUT")
-        except (httpx.RequestError, OSError) as failure:
-            return trip.failed("CONNECT" if isinstance(failure, httpx.ConnectError) else "LOST")
+            async with asyncio.timeout(self._total_seconds), self._room:
+                connection = self._waiting() or await self._connected()
+                reached = Reach.NO_ANSWER  # from here on bytes may have left
+                response = await connection.ask(request)
+        except TimeoutError:
+            return Answer(reached, reason="TIMEOUT")
+        except TooLarge:
+            return Answer(reached, reason="TOO_LARGE")
+        except (OSError, Garbled):
+            return Answer(reached, reason="CONNECT" if reached is Reach.NOT_SENT else "LOST")
         finally:
             self._clock.arrived()
-        self._note(response.status_code)
-        if body is None:
-            return trip.failed("TOO_LARGE")
-        return Answer(Reach.ANSWERED, response.status_code, body)
+        connection.expires_at = asyncio.get_running_loop().time() + KEEPALIVE_SECONDS
+        self._idle.append(connection)
+        self._compare_clocks(began, response.date)
+        self._note(response.status)
+        return Answer(Reach.ANSWERED, response.status, response.body)
 
-    def _url(self, path: str, query: dict[str, str]) -> httpx.URL:
-        if query:
-            return httpx.URL(self._base + path, params=query)
-        url = self._urls.get(path)
-        if url is None:
-            url = self._urls[path] = httpx.URL(self._base + path)
-        return url
+    def _request(self, method: str, path: str, token: str, query: dict[str, str], content: bytes) -> bytes:
+        """The whole of it, as it goes out. A token is of characters a header may carry (auth.py)."""
+        target = f"{self._path}{path}?{urlencode(query)}" if query else self._path + path
+        first = f"{method} {target} HTTP/1.1\r\nAuthorization: Bearer {token}\r\n".encode("ascii")
+        if not content:
+            return b"%b%b\r\n" % (first, self._head)
+        about = b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(content)
+        return b"%b%b%b\r\n%b" % (first, self._head, about, content)
 
-    def _compare_clocks(self, sent: Nanos, response: httpx.Response) -> None:
+    def _waiting(self) -> Connection | None:
+        """The youngest connection that still can be counted on."""
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable and now < connection.expires_at:
+                return connection
+            connection.close()
+        return None
+
+    async def _connected(self) -> Connection:
+        """A new one: name, TCP and TLS. Raises OSError, TimeoutError; nothing of a request has left then."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self._connect_seconds):
+            _, connection = await loop.create_connection(Connection, self._host, self._port, **self._way)
+        self._open.add(connection)
+        connection.gone.add_done_callback(lambda _: self._open.discard(connection))
+        return connection
+
+    def _compare_clocks(self, began: Nanos, date: str) -> None:
         """`Date` is cut to the second, so the host's clock stood half a second later on average."""
         try:
-            date = parsedate_to_datetime(response.headers.get("Date", ""))
+            theirs = round(parsedate_to_datetime(date).timestamp()) * SECOND + SECOND // 2
         except ValueError:
             return
-        theirs = round(date.timestamp()) * SECOND + SECOND // 2
-        self.skew = (sent + self._clock.now()) // 2 - theirs
+        self.skew = (began + self._clock.now()) // 2 - theirs
 
     def _note(self, status: int) -> None:
         match status:
@@ -143,35 +164,3 @@ class Line:
                 self.access = Access.FORBIDDEN
             case HTTPStatus.OK | HTTPStatus.BAD_REQUEST:  # other answers may come without a look at the token
                 self.access = Access.OK
-
-
-class _Trip:
-    """How far a request got, as the HTTP library tells it while it works."""
-
-    __slots__ = ("_connecting", "_left")
-
-    def __init__(self) -> None:
-        self._connecting = False
-        self._left = False
-
-    async def hear(self, event: str, _info: object) -> None:
-        """`connection.*` is name, TCP and TLS; anything after it may put bytes of the request on the wire."""
-        if event.startswith("connection."):
-            self._connecting = True
-        else:
-            self._left = True
-
-    def failed(self, reason: str) -> Answer:
-        """NOT_SENT only when the library said that it was still connecting; silence proves nothing."""
-        not_sent = self._connecting and not self._left
-        return Answer(Reach.NOT_SENT if not_sent else Reach.NO_ANSWER, reason=reason)
-
-
-async def _whole_body(response: httpx.Response) -> bytes | None:
-    """None when it is larger than any answer should be."""
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            return None
-    return bytes(body)

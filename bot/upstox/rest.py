@@ -53,7 +53,9 @@ LIVE_HOSTS: Final = Hosts()
 @cache
 def _usual_roots() -> ssl.SSLContext:
     """Reading them takes 25 ms: once a process."""
-    return httpx.create_ssl_context()
+    trust = httpx.create_ssl_context()
+    trust.set_alpn_protocols(["http/1.1"])
+    return trust
 
 
 class UpstoxRest:
