@@ -320,7 +320,7 @@ BUGS: Final = (
     Bug("entries without a number behind them", 1, _changed(
         _entry, decision=lambda c: c.decision._replace(probability=float("nan")))),
     # ---- restarts, the disk
-    Bug("a restart doubts nothing", 3,
+    Bug("a restart doubts nothing", 39,
         _instead(account.Account, "doubt", lambda real: lambda self, mono: None), DEATHS),
     Bug("every start is the first, and its tags strangers", 2, lambda: _both(
         _instead(world_lives, "SimJournal", _amnesia),
