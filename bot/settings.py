@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -27,7 +28,7 @@ class BrokerSettings(Section):
     mode: Literal["live", "sandbox", "paper", "demo"] = "live"
     product: Literal["D", "I"] = "D"
     square_off: time = time(15, 20)  # when the broker closes product I by itself (IST)
-    algo_name: str = ""
+    algo_name: Annotated[str, Field(pattern=r"^[ -~]*$")] = ""  # goes into a header
     api_host: str = "https://api.upstox.com"
     order_host: str = "https://api-hft.upstox.com"
     sandbox_host: str = "https://api-sandbox.upstox.com"
@@ -43,6 +44,10 @@ class BrokerSettings(Section):
         plain_loopback = host.startswith(("http://127.0.0.1", "http://localhost"))
         if not (host.startswith("https://") or plain_loopback):
             raise ValueError("must start with https:// (plain http only to 127.0.0.1, the twin)")
+        address = urlsplit(host)
+        if not address.hostname or not host.isascii() or "@" in host:
+            raise ValueError("must be an address like https://api.upstox.com")
+        _ = address.port  # raises for one that is no number
         return host.rstrip("/")
 
 

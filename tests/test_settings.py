@@ -157,6 +157,24 @@ def test_secrets_are_in_no_text_of_the_settings(tmp_path: Path) -> None:
     assert "canary" not in str(settings.public)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'api_host = "https://"',
+        'api_host = "https://api.upstox.com:port"',
+        'order_host = "https://me:secret@api.upstox.com"',
+        'order_host = "https://äpi.upstox.com"',
+        'algo_name = "one\\nX-Injected: two"',
+    ],
+)
+def test_what_no_request_could_carry_is_refused_by_its_key(tmp_path: Path, line: str) -> None:
+    with pytest.raises(SettingsRefused) as refused:
+        load(write(tmp_path, GOOD.replace("[broker]", f"[broker]\n{line}")), TOKEN)
+    (problem,) = refused.value.problems
+    assert f"broker.{line.split()[0]}" in problem
+    assert "secret" not in problem
+
+
 def test_plain_http_goes_to_the_twin_alone(tmp_path: Path) -> None:
     text = GOOD.replace("[broker]", '[broker]\napi_host = "http://example.com"')
     with pytest.raises(SettingsRefused, match="https"):
