@@ -171,7 +171,7 @@ def test_what_no_request_could_carry_is_refused_by_its_key(tmp_path: Path, line:
     with pytest.raises(SettingsRefused) as refused:
         load(write(tmp_path, GOOD.replace("[broker]", f"[broker]\n{line}")), TOKEN)
     (problem,) = refused.value.problems
-    assert f"broker.{line.split()[0]}" in problem
+    assert f"broker.{line.split(maxsplit=1)[0]}" in problem
     assert "secret" not in problem
 
 

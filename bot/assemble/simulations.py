@@ -21,6 +21,7 @@ from bot.assemble.world import FOCUS, FULL, Day, World
 from bot.simulate.troubles import Kind
 
 _SHOWN = 20  # violations in words; the JSON has them all
+_SAID_EVERY_SECONDS = 60.0
 
 
 @dataclass
@@ -59,13 +60,22 @@ def simulate(
     if trace:
         return _tell(first, focus=focus, console=console)
     tally, began = Tally(), time.monotonic()
+    said = began
     with _bar(console) as progress:
         task = progress.add_task("", total=last - first, rate="", found="")
         for seed, day in _days(first, last, focus=focus, jobs=jobs or os.cpu_count() or 1):
+            before = len(tally.violations)
             tally.add(day, seed, command(seed, focus=focus))
+            for violation in tally.violations[before:][
+                :1
+            ]:  # now: hours may be left, and somebody can begin to look
+                _say(violation, progress.console)
             rate = f"{tally.days / (time.monotonic() - began):.1f} days/s"
             found = f"[red]{len(tally.violations)} violations[/red]" if tally.violations else ""
             progress.update(task, advance=1, rate=rate, found=found)
+            if not console.is_terminal and time.monotonic() > said + _SAID_EVERY_SECONDS:
+                said = time.monotonic()  # in a pipe or a file no bar is drawn
+                console.print(f"{tally.days:,} of {last - first:,} days, {rate} {found}", highlight=False)
     seconds = time.monotonic() - began
     _print(tally, seconds, console)
     if json_out is not None:
@@ -142,11 +152,13 @@ def _print(tally: Tally, seconds: float, console: Console) -> None:
     console.print(table)
     if never:
         console.print(f"[yellow]never happened: {', '.join(sorted(never))}[/yellow]")
-    for found in tally.violations[:_SHOWN]:
-        console.print(f"[red]✗ seed {found['seed']}[/red] {found['at']}", highlight=False, soft_wrap=True)
-        console.print(f"    {found['command']}", highlight=False)
     if len(tally.violations) > _SHOWN:
-        console.print(f"… and {len(tally.violations) - _SHOWN} more (--json has them all)")
+        console.print(f"{len(tally.violations) - _SHOWN} more than are told above (--json has them all)")
+
+
+def _say(found: dict[str, Any], console: Console) -> None:
+    console.print(f"[red]✗ seed {found['seed']}[/red] {found['at']}", highlight=False, soft_wrap=True)
+    console.print(f"    {found['command']}", highlight=False)
 
 
 def _as_json(first: int, last: int, tally: Tally, seconds: float) -> dict[str, Any]:
