@@ -64,10 +64,10 @@ lock: env ## write the lock files anew
 	$(BIN)/uv pip compile pyproject.toml requirements-dask.in -c requirements.lock --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-dask.lock
 
-soak: env ## hours: every property at 2,000 examples, 20,000 simulated days, planted bugs, a million wounded frames
+soak: env ## hours: every property at 2,000 examples, 23,000 simulated days, planted bugs, a million wounded frames
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -q -n auto --dist worksteal -m "not component"
 	@if command -v cc > /dev/null; then $(MAKE) compile; else echo "No C compiler: the days take a quarter longer."; fi
-	PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR) $(BIN)/bot simulate --seeds 0:20000 --focus --json build/focus-days.json
+	PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR) $(BIN)/bot simulate --seeds 0:22500 --focus --json build/focus-days.json
 	PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR) $(BIN)/bot simulate --seeds 0:500 --json build/full-days.json
 	SOAK=1 $(BIN)/python -m pytest -q -s tests/test_killed_processes.py
 	$(BIN)/python -m tests.planted_bugs --search 2000
@@ -81,11 +81,12 @@ docs: env ## docs/metrics.md and the dashboards' JSON, made anew
 	$(BIN)/python -m bot.telemetry.metrics_doc > docs/metrics.md
 	$(BIN)/python -m grafana.build
 
-compile: $(COMPILED)/.ready ## the path of ticks and orders as machine code, into build/compiled/ (mypyc; wants a C compiler)
+compile: $(COMPILED)/.ready ## the path of ticks and orders as machine code (mypyc; wants a C compiler); then build/bot is the command
 
 $(COMPILED)/.ready: $(VENV)/.ready infra/compile.py $(shell find bot -name '*.py')
 	$(BIN)/python infra/compile.py bot $(COMPILED)
 	@ln -sfn $(CURDIR)/models $(COMPILED)/models
+	@printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s" "$$@"\n' '$(CURDIR)/$(COMPILED):$(CURDIR)' '$(CURDIR)/$(BIN)/bot' > build/bot && chmod +x build/bot
 	@touch $@
 
 # The scripts, not `-m`: that would put the plain sources of this folder first.
