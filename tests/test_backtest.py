@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import io
 import json
 import math
 from datetime import date, time
@@ -12,6 +13,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from bot.__main__ import app
+from bot.assemble.backtest_words import print_outcome
 from bot.assemble.demo import DemoOptions, run_demo
 from bot.assemble.market import recorded_market
 from bot.core.charges import NANOPAISE, NO_CHARGES, card_on
@@ -389,6 +391,22 @@ def test_the_command_writes_json_trace_and_a_page_that_needs_no_network(tmp_path
         assert outside not in page, outside
     for words in ("do nothing", "random entry", "in-sample", "sha256", "stale ticks", "charges ÷ capital"):
         assert words in page or (words == "in-sample" and "out-of-sample" in page), words
+
+
+def test_a_narrow_terminal_cuts_the_name_and_never_the_money() -> None:
+    row = {
+        "file": "a-recording-with-a-rather-long-name-2026-09-16.json.gz", "ticks": 28_864, "trades": 1225,
+        "gross_rupees": -114_098.5, "charges_rupees": 118_231.95, "net_rupees": -232_330.45, "in_sample": True,
+        "net_per_trade": {"mean": -1143.69, "low": -1200.95, "high": -98.9}, "notes": ["a note"],
+        "spread": "quoted", "spread_rupees": 1.0, "stops": 0, "flattens": 0, "unclosed": 0, "seconds": 1.0,
+    }  # fmt: skip
+    console = Console(width=80, record=True, file=io.StringIO())
+    result = {"files": [row, row], "total": row, "guards": True, "fills": "touch + 1 tick"}
+    print_outcome(console, result, None)
+    said = console.export_text()
+    (line, *_) = [line for line in said.splitlines() if "28,864" in line]
+    for whole in ("28,864", "1225", "-114,098", "-118,232", "-232,330", "-1,144 (-1,201 … -98.90)"):
+        assert f" {whole} " in f"{line} "
 
 
 def test_files_over_processes_give_what_one_process_gives(tmp_path: Path) -> None:
