@@ -396,8 +396,9 @@ def test_the_command_writes_json_trace_and_a_page_that_needs_no_network(tmp_path
 def test_a_narrow_terminal_cuts_the_name_and_never_the_money() -> None:
     row = {
         "file": "a-recording-with-a-rather-long-name-2026-09-16.json.gz", "ticks": 28_864, "trades": 1225,
-        "gross_rupees": -114_098.5, "charges_rupees": 118_231.95, "net_rupees": -232_330.45, "in_sample": True,
-        "net_per_trade": {"mean": -1143.69, "low": -1200.95, "high": -98.9}, "notes": ["a note"],
+        "gross_rupees": -114_098.5, "charges_rupees": 118_231.95, "net_rupees": -232_330.45,
+        "in_sample": True, "net_per_trade": {"mean": -1143.69, "low": -1200.95, "high": -98.9},
+        "notes": ["a note"],
         "spread": "quoted", "spread_rupees": 1.0, "stops": 0, "flattens": 0, "unclosed": 0, "seconds": 1.0,
     }  # fmt: skip
     console = Console(width=80, record=True, file=io.StringIO())

@@ -12,7 +12,7 @@ from rich.text import Text
 from bot.research.outcome import Interval, verdict
 
 _HEADINGS: Final = ("ticks", "trades", "gross ₹", "charges ₹", "net ₹", "net a trade ₹ (95 %)")
-_NAME_WIDTH_MIN: Final = 8
+_NAME_WIDTH_MIN: Final = 5
 _MANY: Final = 100  # rupees
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import logging
 import os
 import time
 from collections import Counter
@@ -115,8 +116,11 @@ def _days(first: int, last: int, *, focus: bool, jobs: int) -> Iterator[tuple[in
 
 
 def _settle() -> None:
-    """In a worker, with all libraries loaded: nobody need look for cycles in them again, each day."""
+    """In a worker, with all libraries loaded: nobody need look for cycles in them again, each day. And what
+    the twin's server says of calls that a day's end cuts short is nobody's business.
+    """
     gc.freeze()
+    logging.getLogger("uvicorn.error").disabled = True
 
 
 def _tell(seed: int, *, focus: bool, console: Console) -> int:
