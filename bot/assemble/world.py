@@ -34,7 +34,7 @@ from bot.simulate.checks import Breach, Judge
 from bot.simulate.disk import SimDisk
 from bot.simulate.lean_http import LeanProtocol
 from bot.simulate.lease_store import SimLease
-from bot.simulate.loop import BoxClock, BoxLoop, rare_collections
+from bot.simulate.loop import BoxClock, BoxLoop, rare_collections, time_zone_kept
 from bot.simulate.network import running
 from bot.simulate.troubles import Kind, Trouble, away, draw
 from bot.simulate.twin_box import BoxTwin
@@ -99,6 +99,7 @@ class World:
             TemporaryDirectory(prefix="bot-world-", dir=memory) as folder,
             asyncio.Runner(loop_factory=lambda: loop) as box,
             rare_collections(),
+            time_zone_kept(),
         ):
             try:
                 return box.run(self._day(Path(folder)))
@@ -165,8 +166,9 @@ class World:
                 task.cancel()
             await twin.stop()
         if result is not None:
-            stored = [path for path in (folder / _ARCHIVE).rglob("*") if path.is_file()]
-            alone = not self._counts[Kind.SECOND_BOT]
+            torn = self._machine.torn
+            stored = [path for path in (folder / _ARCHIVE).rglob("*") if path.is_file() and path != torn]
+            alone = not self._counts[Kind.SECOND_BOT] and torn is None
             judge.archived(clock.now(), _contents(result.files), _contents(stored), alone=alone)
         judge.close(clock.now(), result.exit_code if result else None, _booked(folder / _FIRST))
         self._logs.close()

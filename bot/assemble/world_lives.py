@@ -24,7 +24,7 @@ from bot.simulate.lease_store import SimLease
 from bot.simulate.loop import BoxClock, BoxLoop
 from bot.simulate.network import Incarnation, running
 from bot.simulate.troubles import AWAY, Kind, Trouble
-from bot.storage.journal import JournalFailed
+from bot.storage.journal import JournalFailed, JournalRefused
 
 BOOT_SECONDS: Final = 2.0  # from the end of one process to the next, beside what the trouble says
 LEASE_SECONDS: Final = 20.0
@@ -59,6 +59,7 @@ class Lives:
     _ended_for_good: bool = False
     _failures: int = 0
     _volume_lost: bool = False
+    _mended_seconds: float = 0.0
 
     async def live(self) -> DayResult | None:
         """Start it again whenever it ends before its time; how the day ended. None: it was ended for good."""
@@ -152,6 +153,14 @@ class Lives:
         self.life.disk_broken = True
         return True
 
+    def damage(self, trouble: Trouble) -> bool:
+        """Dead now. The next start finds its journal damaged; `seconds` later somebody has moved it away."""
+        if self.life is None or not self.life.alive:
+            return False
+        self.disk.damaged, self._mended_seconds = True, trouble.seconds
+        self.life.kill()
+        return True
+
     # ---- inside ----------------------------------------------------------------------------------------
 
     async def _life_of(self, number: int) -> "tuple[DayResult | None, asyncio.Task[DayResult | None]]":
@@ -202,6 +211,11 @@ class Lives:
         if error is not None:
             if isinstance(error, JournalFailed) and self.disk.full():
                 judge.marks["start refused: no disk"] += 1
+            elif isinstance(error, JournalRefused) and self.disk.damaged:
+                judge.marks["start refused: damaged journal"] += 1
+                self._down_seconds = self._mended_seconds
+                self.disk.lose()
+                judge.volume_lost()
             else:
                 self._failures += 1
                 judge.breaches.append(Breach(now, "13 no crash", f"{self.name}: {error!r}"))

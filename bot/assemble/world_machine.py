@@ -5,6 +5,8 @@ twin's (simulate/twin_box.py).
 """
 
 import asyncio
+import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +14,14 @@ from typing import Final
 
 from bot.assemble.world_lives import LEASE_SECONDS, Lives
 from bot.core.session import Session
-from bot.core.units import MILLISECOND, SECOND
+from bot.core.units import MILLISECOND, SECOND, ist
 from bot.simulate.checks import Judge
 from bot.simulate.lease_store import SimLease
 from bot.simulate.loop import BoxClock, BoxLoop
 from bot.simulate.troubles import Kind, Trouble
+from bot.storage.trades import trades_path
 
+_ZONES: Final = ("UTC", "America/New_York", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Kathmandu")
 _MOVED_SECONDS: Final = 2 * LEASE_SECONDS  # long enough for another to take the lease
 
 
@@ -34,6 +38,7 @@ class Machine:
     first: Lives
     make_second: Callable[[], Lives]
     errands: list[asyncio.Task[None]] = field(default_factory=list)
+    torn: Path | None = None  # what lies in the archive and is no file of the day
     _second: Lives | None = None
     _full_until: float = 0.0
 
@@ -56,8 +61,15 @@ class Machine:
                 return first.freeze(trouble)
             case Kind.DISK_EIO:
                 return first.break_disk()
+            case Kind.DISK_DAMAGED:
+                return first.damage(trouble)
             case Kind.CLOCK_SKEW:
                 return self._skew(trouble)
+            case Kind.CLOCK_DRIFT:
+                first.clock.drift(trouble.amount, trouble.seconds)
+            case Kind.TIME_ZONE:
+                os.environ["TZ"] = _ZONES[trouble.at % len(_ZONES)]
+                time.tzset()
             case Kind.SECOND_BOT:
                 return self._second_bot(trouble)
             case Kind.DISK_FULL:
@@ -70,6 +82,8 @@ class Machine:
                 self.lease.away = lambda: loop.time() < until
             case Kind.ARCHIVE_DOWN:
                 return self._lose_archive()
+            case Kind.ARCHIVE_TORN:
+                return self._tear_archive()
             case _:
                 return None
         return True
@@ -87,6 +101,8 @@ class Machine:
                 network.reset_all()
             case Kind.NET_SWALLOWED:
                 network.swallowing_until = until
+            case Kind.NET_BURST:
+                network.held_until = max(network.held_until, until)
             case Kind.NET_LAG:
                 network.lag_seconds, network.lagging_until = trouble.amount / 1000, until
         return True
@@ -128,4 +144,15 @@ class Machine:
         if self.archive.exists():
             return False
         self.archive.write_text("")
+        return True
+
+    def _tear_archive(self) -> bool:
+        """What an upload that broke off would have left: the beginning of a file under its final name."""
+        day = ist(self.session.open_at).date()
+        file = self.archive / f"{day:%Y/%m/%d}" / trades_path(self.archive, day).name
+        if self.archive.is_file() or file.exists():
+            return False
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"time_ist,instr")
+        self.torn = file
         return True

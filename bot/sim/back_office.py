@@ -56,6 +56,7 @@ class BackOffice:
         self.circuit: dict[InstrumentKey, CircuitLimits] = {}
         self.live: dict[str, SimOrder] = {}  # not final, in order of placing
         self.updates: list[OrderRow] = []
+        self.slower_seconds = 0.0  # on command: what each step may take beside its usual time
         self._contracts, self._rng, self._rules = contracts, rng, rules
         self._intraday_entries_until = intraday_entries_until
         self._due: list[tuple[Nanos, int, Step]] = []
@@ -85,12 +86,12 @@ class BackOffice:
 
     def _latencies(self) -> tuple[float, float, float]:
         """Seconds to the validation, from there to the risk verdict, from there to the exchange's answer."""
-        ack = self._rng.uniform(*self._rules.ack_seconds)
-        return (
-            ack * VALIDATION_SHARE,
-            ack * (1 - VALIDATION_SHARE),
-            self._rng.uniform(*self._rules.exchange_seconds),
-        )
+        rng = self._rng
+        ack = rng.uniform(*self._rules.ack_seconds)
+        there = rng.uniform(*self._rules.exchange_seconds)
+        if self.slower_seconds:
+            ack, there = (usual + rng.uniform(0, self.slower_seconds) for usual in (ack, there))
+        return ack * VALIDATION_SHARE, ack * (1 - VALIDATION_SHARE), there
 
     # --- words ----------------------------------------------------------------------------------------------
 

@@ -182,6 +182,11 @@ class SimExchange:
         self.advance(at)
         self._office.venue.halted = halted
 
+    def slow_down(self, at: Nanos, seconds: float) -> None:
+        """From now on each step of an order takes up to so much longer; 0: as usual."""
+        self.advance(at)
+        self._office.slower_seconds = seconds
+
     def set_circuit_limits(self, instrument: InstrumentKey, lower: Paise, upper: Paise) -> None:
         """Prices outside [lower, upper] are rejected by the risk check. Not set: no limit."""
         self._office.circuit[instrument] = CircuitLimits(lower, upper)

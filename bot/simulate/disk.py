@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bot.run.ports import Record
 from bot.simulate.network import Incarnation
-from bot.storage.journal import JournalFailed, SqliteJournal
+from bot.storage.journal import JournalFailed, JournalRefused, SqliteJournal
 
 
 @dataclass
@@ -19,11 +19,12 @@ class SimDisk:
 
     records: list[Record] = field(default_factory=list)
     full: Callable[[], bool] = lambda: False
+    damaged: bool = False  # what lies there is not what was written
     commits: int = 0
 
     def lose(self) -> None:
         """A new, empty volume."""
-        self.records = []
+        self.records, self.damaged = [], False
 
 
 class SimJournal:
@@ -41,6 +42,9 @@ class SimJournal:
         self._incarnation.effect(lambda: self._keep(list(records)))
 
     def read(self) -> list[Record]:
+        """Raises JournalRefused when the file is damaged."""
+        if self._disk.damaged:
+            raise JournalRefused(f"{self.path}: the journal is damaged (simulated). Move it away.")
         return list(self._disk.records)
 
     def close(self) -> None:

@@ -5,7 +5,9 @@ It stands in for asyncio's own doors to the outside; the libraries above notice 
 
 import asyncio
 import gc
+import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
@@ -138,6 +140,20 @@ def rare_collections() -> Iterator[None]:
         gc.set_threshold(*usual)
 
 
+@contextmanager
+def time_zone_kept() -> Iterator[None]:
+    """What a day does to the process's time zone is undone."""
+    usual = os.environ.get("TZ")
+    try:
+        yield
+    finally:
+        if os.environ.get("TZ") != usual:
+            os.environ.pop("TZ")
+            if usual is not None:
+                os.environ["TZ"] = usual
+            time.tzset()
+
+
 class BoxClock(LockstepClock):
     """The Clock port in the box: nothing is ever under way outside the loop, so there is nothing to count.
 
@@ -147,16 +163,28 @@ class BoxClock(LockstepClock):
     def __init__(self, loop: BoxLoop, starts_at: Nanos) -> None:
         super().__init__(loop, starts_at)
         self.skew: Nanos = 0
+        self._gained: Nanos = 0
         self._seconds, self._instant = 0.0, starts_at
 
     def now(self) -> Nanos:
         """Asked many times an instant: reckoned once."""
         if self._lockstep.seconds != self._seconds:
             self._seconds, self._instant = self._lockstep.seconds, super().now()
-        return self._instant + self.skew
+        return self._instant + self.skew + self._gained
+
+    def drift(self, millionths: int, seconds: float) -> None:
+        """For so long it gains so much, told a second at a time; what it gained stays."""
+        a_second = millionths * SECOND // 1_000_000
+
+        def gain(left: int) -> None:
+            self._gained += a_second
+            if left:
+                self._loop.call_later(1, gain, left - 1)
+
+        self._loop.call_later(1, gain, int(seconds))
 
     async def sleep_until(self, at: Nanos) -> None:
-        loop, due = self._loop, (at - self.skew - self._starts_at) / SECOND
+        loop, due = self._loop, (at - self.skew - self._gained - self._starts_at) / SECOND
         if due <= self._lockstep.seconds:
             return
         woken = loop.create_future()

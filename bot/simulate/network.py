@@ -69,6 +69,7 @@ class Network:
         self.swallowing_until = 0.0
         self.lag_seconds = 0.0
         self.lagging_until = 0.0
+        self.held_until = 0.0  # what is under way waits for that moment
         self.bytes_carried = 0
 
     def close(self) -> None:
@@ -90,7 +91,9 @@ class Network:
         return self.loop.time() < self.swallowing_until
 
     def delay(self) -> float:
-        return self.lag_seconds if self.loop.time() < self.lagging_until else 0.0
+        now = self.loop.time()
+        lag = self.lag_seconds if now < self.lagging_until else 0.0
+        return max(lag, self.held_until - now)
 
     def reset_all(self) -> int:
         """Every connection ends with a reset; how many there were."""

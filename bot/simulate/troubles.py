@@ -27,11 +27,16 @@ class Kind(StrEnum):
     FEED_DUPLICATE = "feed_duplicate"  # the last move again
     FEED_OLD = "feed_old"  # a move with the times of a minute ago
     FEED_FROZEN = "feed_frozen"  # for `seconds` messages come and nothing in them moves
+    FEED_NO_NUMBER = "feed_no_number"  # one tick whose price is not a number, endless, or negative
+    FEED_UNKNOWN = "feed_unknown"  # one frame of a type and with a field that nobody knows
+    NO_QUOTES = "no_quotes"  # for `seconds` nobody bids and nobody asks
     # calls
     NET_RESET = "net_reset"  # every connection ends with a reset
     NET_REFUSED = "net_refused"  # nobody listens for `seconds`
     NET_SWALLOWED = "net_swallowed"  # half-open: for `seconds` nothing gets through, nobody is told
     NET_LAG = "net_lag"  # everything takes `amount` ms longer for `seconds`
+    NET_BURST = "net_burst"  # for `seconds` nothing arrives, and then all of it at once
+    REQUEST_LOST = "request_lost"  # the next order call is not done, and its connection ends
     REPLY_LOST = "reply_lost"  # the next order call is done, its answer never comes
     REPLY_SLOW = "reply_slow"  # …done at once, answered `seconds` late
     ACCEPTED_LATE = "accepted_late"  # …reaches the broker `seconds` late
@@ -43,15 +48,20 @@ class Kind(StrEnum):
     HTML = "html"  # for `seconds` answers are a web page
     WRONG_SCHEMA = "wrong_schema"  # for `seconds` reads are JSON of another shape
     BOOK_STALE = "book_stale"  # for `seconds` (≤ 5) the order book and the positions are as they were before
+    BOOK_LACKS = "book_lacks"  # for `seconds` (≤ 5) our youngest order is missing in the order book
     # the broker and the exchange
     PLACE_REJECTED = "place_rejected"
     MODIFY_REJECTED = "modify_rejected"
     CANCEL_REJECTED = "cancel_rejected"
+    DENIED = "denied"  # the next order call is refused at once, by any of the broker's codes
+    SLOW_EXCHANGE = "slow_exchange"  # for `seconds` each step of an order takes up to `amount` ms longer
+    BAND = "band"  # for `seconds` prices more than `amount` thousandths from the last are refused
     THIN_BOOK = "thin_book"  # for `seconds` an order meets at most `amount` lots a message
     HALT = "halt"  # the exchange stands still for `seconds`
     MANUAL_SELL = "manual_sell"  # the user sells what the bot holds, in the app
     MANUAL_BUY = "manual_buy"  # the user buys a lot of the same, and keeps it
     MANUAL_CANCEL = "manual_cancel"  # the user cancels one of the bot's orders
+    SQUARE_OFF = "square_off"  # the broker closes the account's position by itself, at market
     # the order stream
     STREAM_DROP = "stream_drop"
     STREAM_LOSES = "stream_loses"  # for `seconds` its words are lost
@@ -61,8 +71,12 @@ class Kind(StrEnum):
     DISK_FULL = "disk_full"  # for `seconds`
     DISK_SLOW = "disk_slow"  # for `seconds` every write takes `amount` ms
     DISK_EIO = "disk_eio"  # this process can write no journal any more
+    # The process dies; its journal is damaged, so the next start is refused until somebody moves it away,
+    # `seconds` later.
+    DISK_DAMAGED = "disk_damaged"
     # what is stored elsewhere
     ARCHIVE_DOWN = "archive_down"  # the day's files are not taken before another start
+    ARCHIVE_TORN = "archive_torn"  # half a file lies where one of the day's is to be stored
     LEASE_AWAY = "lease_away"  # for `seconds` the lease can be neither read nor renewed
     # the process
     KILL = "kill"  # dies at its `amount`-th effect from now, and stays down for `seconds`
@@ -72,6 +86,8 @@ class Kind(StrEnum):
     SIGTERM = "sigterm"  # told to stop; the next start comes `seconds` later
     PAUSE = "pause"  # stands still for `seconds`, the world goes on
     CLOCK_SKEW = "clock_skew"  # for `seconds` its wall clock is `amount` ms ahead
+    CLOCK_DRIFT = "clock_drift"  # for `seconds` its wall clock gains `amount` parts in a million
+    TIME_ZONE = "time_zone"  # the machine's time zone becomes another
     # For `seconds` somebody runs another bot on the same account; `amount` 0: beside ours, 1: while ours
     # stands still (a machine that is being moved), 2: while ours is dead.
     SECOND_BOT = "second_bot"
@@ -90,6 +106,8 @@ _SECONDS: Final[dict[Kind, tuple[float, float]]] = {
     Kind.NET_REFUSED: (0.5, 40),
     Kind.NET_SWALLOWED: (0.5, 40),
     Kind.NET_LAG: (5, 120),
+    Kind.NET_BURST: (0.5, 40),
+    Kind.NO_QUOTES: (1, 40),
     Kind.REPLY_SLOW: (0.2, 20),
     Kind.ACCEPTED_LATE: (0.5, 90),
     Kind.CALLS_401: (1, 60),
@@ -99,6 +117,9 @@ _SECONDS: Final[dict[Kind, tuple[float, float]]] = {
     Kind.HTML: (0.5, 30),
     Kind.WRONG_SCHEMA: (0.5, 30),
     Kind.BOOK_STALE: (0.5, 5),
+    Kind.BOOK_LACKS: (0.5, 5),
+    Kind.SLOW_EXCHANGE: (5, 120),
+    Kind.BAND: (5, 120),
     Kind.THIN_BOOK: (5, 120),
     Kind.HALT: (5, 120),
     Kind.STREAM_LOSES: (2, 120),
@@ -109,11 +130,13 @@ _SECONDS: Final[dict[Kind, tuple[float, float]]] = {
     Kind.KILL: (0.5, 40),
     Kind.KILL_AFTER: (0.5, 40),
     Kind.KILL_AND_LOSE_DISK: (0.5, 40),
+    Kind.DISK_DAMAGED: (5, 60),
     Kind.FEED_FROZEN: (5, 120),
     Kind.LEASE_AWAY: (2, 90),
     Kind.SIGTERM: (0.5, 40),
     Kind.PAUSE: (0.2, 60),
     Kind.CLOCK_SKEW: (5, 180),
+    Kind.CLOCK_DRIFT: (60, 1800),
     Kind.SECOND_BOT: (10, 240),
 }
 _AMOUNT: Final[dict[Kind, tuple[int, int]]] = {
@@ -125,7 +148,10 @@ _AMOUNT: Final[dict[Kind, tuple[int, int]]] = {
     Kind.KILL_AFTER: (1, 60),
     Kind.KILL_AND_LOSE_DISK: (1, 60),
     Kind.BOOT_DEATHS: (1, 4),
-    Kind.CLOCK_SKEW: (-30_000, 30_000),
+    Kind.SLOW_EXCHANGE: (50, 5000),
+    Kind.BAND: (10, 100),
+    Kind.CLOCK_SKEW: (-300_000, 300_000),
+    Kind.CLOCK_DRIFT: (-200, 200),
     Kind.SECOND_BOT: (0, 2),
 }
 # While one of these lasts, the broker can't be said to answer (invariant 4's premise), and this much after.
@@ -136,7 +162,8 @@ AWAY: Final[dict[Kind, float]] = {
     Kind.PLACE_REJECTED: 4, Kind.MODIFY_REJECTED: 4, Kind.CANCEL_REJECTED: 4, Kind.THIN_BOOK: 4, Kind.HALT: 4,
     Kind.MANUAL_SELL: 8, Kind.MANUAL_BUY: 8, Kind.MANUAL_CANCEL: 8, Kind.STREAM_LOSES: 8,
     Kind.STREAM_LATE: 20, Kind.DISK_SLOW: 4, Kind.KILL: 10, Kind.KILL_AFTER: 10, Kind.KILL_AND_LOSE_DISK: 12,
-    Kind.PAUSE: 10,
+    Kind.PAUSE: 10, Kind.NET_BURST: 12, Kind.NO_QUOTES: 4, Kind.REQUEST_LOST: 12, Kind.BOOK_LACKS: 8,
+    Kind.DENIED: 12, Kind.SLOW_EXCHANGE: 20, Kind.BAND: 12, Kind.SQUARE_OFF: 8, Kind.DISK_DAMAGED: 12,
 }  # fmt: skip
 _ON: Final = 0.5  # of all kinds, on a day
 _PER_DAY: Final = (0.4, 6.0)  # of a kind that is on: log-uniform

@@ -6,22 +6,24 @@ It makes things happen and counts them; which and when is the day's script. It m
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
-from http import HTTPStatus
+from math import inf, nan
 from random import Random
 from typing import Any, Final
 
-import orjson
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from bot.core.events import Act
-from bot.core.units import SECOND, Nanos
+from bot.core.units import MILLISECOND, SECOND, Nanos
 from bot.sim.market import MarketMove
 from bot.sim.orders import OrderRequest, OrderRow
 from bot.simulate.troubles import AWAY, Kind, Trouble
+from bot.simulate.twin_calls import Tampered
 from bot.twin.access import Stream
 from bot.twin.faults import Fault, FaultKind, Faults
 from bot.twin.market_source import MarketEvent
 from bot.twin.server import Twin
+from bot.upstox import market_feed_pb2 as pb
+from bot.upstox.wire_answers import DEFINITE
 
 _AS_FAULT: Final = {
     Kind.FEED_DROP: FaultKind.DROP_MARKET,
@@ -35,20 +37,26 @@ _AS_FAULT: Final = {
     Kind.REPLY_SLOW: FaultKind.SLOW_REPLY,
     Kind.ACCEPTED_LATE: FaultKind.LATE_ACCEPTANCE,
     Kind.THIN_BOOK: FaultKind.THIN_BOOK,
+    Kind.DENIED: FaultKind.DENY,
 }
 _REJECTED: Final = {
     Kind.PLACE_REJECTED: Act.PLACE,
     Kind.MODIFY_REJECTED: Act.MODIFY,
     Kind.CANCEL_REJECTED: Act.CANCEL,
 }
-_OF_AN_ACT: Final = frozenset({Kind.REPLY_LOST, Kind.REPLY_SLOW, Kind.ACCEPTED_LATE})
+_OF_AN_ACT: Final = frozenset({Kind.REPLY_LOST, Kind.REPLY_SLOW, Kind.ACCEPTED_LATE, Kind.DENIED})
+# By which the broker may deny an order call: all that mean a sure no, and two of which nobody can tell.
+_CODES: Final = (*sorted(DEFINITE), "UDAPI100500", "UDAPI7777")
 _LASTING: Final = frozenset(
     {Kind.CALLS_503, Kind.HTML, Kind.WRONG_SCHEMA, Kind.BOOK_STALE, Kind.STREAM_LOSES}
-    | {Kind.STREAM_REPEATS, Kind.STREAM_LATE, Kind.FEED_FROZEN}
+    | {Kind.STREAM_REPEATS, Kind.STREAM_LATE, Kind.FEED_FROZEN, Kind.NO_QUOTES, Kind.BOOK_LACKS}
 )
 _MARKET: Final = frozenset({Kind.FEED_BAD_PRICE, Kind.FEED_DUPLICATE, Kind.FEED_OLD})
-_STALE_READS: Final = ("/v2/order/retrieve-all", "/v2/portfolio/short-term-positions")
-_EXIT: Final = "/v2/order/positions/exit"
+_WAITING: Final = _MARKET | {Kind.DONE_BUT_500, Kind.REQUEST_LOST}  # for what they can befall
+_ODD: Final = frozenset({Kind.FEED_NO_NUMBER, Kind.FEED_UNKNOWN})
+_FOR_A_WHILE: Final = frozenset({Kind.HALT, Kind.SLOW_EXCHANGE, Kind.BAND})
+_UNKNOWN_TYPE: Final = 77
+_UNKNOWN_FIELD: Final = b"\x9a\x06\x03new"  # number 99, three bytes
 _LATE_SECONDS: Final = 20.0
 
 
@@ -89,30 +97,51 @@ class BoxTwin(Twin):
         if (fault := _AS_FAULT.get(kind)) is not None:
             act = self._rng.choice(list(Act)) if kind in _OF_AN_ACT else Act.PLACE
             lot = next(iter(floor.contracts.values())).lot
-            await self.inject(Fault(trouble.at, fault, trouble.seconds, act, "", trouble.amount * lot))
+            code = self._rng.choice(_CODES) if kind is Kind.DENIED else ""
+            await self.inject(Fault(trouble.at, fault, trouble.seconds, act, code, trouble.amount * lot))
         elif kind in _REJECTED:
             floor.exchange.refuse_next(_REJECTED[kind], "RMS:Rule: Check circuit limit including square off")
         elif kind in _LASTING:
             until = self._until[kind] = self._clock.now() + round(trouble.seconds * SECOND)
             self._troubled_until = max(self._troubled_until, until)
-        elif kind in _MARKET or kind is Kind.DONE_BUT_500:
+        elif kind in _WAITING:
             self.pending[kind] += 1
         elif kind is Kind.FEED_GARBAGE:
             await self._garbage(trouble.amount)
-        elif kind is Kind.HALT:
-            asyncio.get_running_loop().create_task(self._halt(trouble.seconds))
+        elif kind in _ODD:
+            return await self._odd(kind)
+        elif kind in _FOR_A_WHILE:
+            asyncio.get_running_loop().create_task(self._for_a_while(trouble))
         else:
             return self._by_hand(kind)
         return True
 
     # ---- the exchange and other hands ------------------------------------------------------------------
 
-    async def _halt(self, seconds: float) -> None:
-        exchange, clock = self.exchange, self._clock
-        exchange.halt(clock.now(), halted=True)
-        await self._floor.sleep(seconds)
-        exchange.halt(clock.now(), halted=False)
-        self._floor.stir()
+    async def _for_a_while(self, trouble: Trouble) -> None:
+        exchange, clock, floor = self.exchange, self._clock, self._floor
+        (key,) = floor.contracts
+        match trouble.kind:
+            case Kind.HALT:
+                exchange.halt(clock.now(), halted=True)
+            case Kind.SLOW_EXCHANGE:
+                exchange.slow_down(clock.now(), trouble.amount / 1000)
+            case Kind.BAND:
+                last, away = floor.last_price(key), trouble.amount
+                if last:
+                    exchange.set_circuit_limits(
+                        key, last * (1000 - away) // 1000, last * (1000 + away) // 1000
+                    )
+        await floor.sleep(trouble.seconds)
+        match trouble.kind:
+            case Kind.HALT:
+                exchange.halt(clock.now(), halted=False)
+            case Kind.SLOW_EXCHANGE:
+                exchange.slow_down(clock.now(), 0.0)
+            case Kind.BAND:
+                if key in floor.circuits:
+                    exchange.set_circuit_limits(key, *floor.circuits[key])
+        floor.stir()
 
     def _by_hand(self, kind: Kind) -> bool:
         exchange, now = self.exchange, self._clock.now()
@@ -124,6 +153,10 @@ class BoxTwin(Twin):
                 exchange.cancel(now, self._rng.choice(live).order_id)
                 self._floor.stir()
             return bool(live)
+        if kind is Kind.SQUARE_OFF:
+            made = exchange.exit_positions(now)
+            self._floor.stir()
+            return any(reply.ok for reply in made)
         held = sum(row.quantity for row in exchange.positions())
         quantity, side, price = (contract.lot, "BUY", touch.ask)
         if kind is Kind.MANUAL_SELL:
@@ -142,8 +175,10 @@ class BoxTwin(Twin):
             move = event.what
             if isinstance(move, MarketMove) and move.bid:
                 still = (still or move) if self.lasts(Kind.FEED_FROZEN) else None
-                if still is not None:
-                    event = event._replace(what=still._replace(at=move.at))
+                shown = still._replace(at=move.at) if still is not None else move
+                if self.lasts(Kind.NO_QUOTES):
+                    shown = shown._replace(bid=0, ask=0, bid_quantity=0, ask_quantity=0)
+                event = event._replace(what=shown)
             yield event
             if not self.pending or not isinstance(move, MarketMove) or not move.bid:
                 continue
@@ -162,6 +197,26 @@ class BoxTwin(Twin):
             for _ in range(frames):
                 links = [link for link in self._sockets.links if link.ticket.stream is Stream.MARKET]
                 await self._sockets.send(links, self._rng.randbytes(self._rng.randint(0, 200)))
+
+    async def _odd(self, kind: Kind) -> bool:
+        """The last frame again, a little younger, with something in it that nobody can use."""
+        (key,) = self._floor.contracts
+        board = self._floor.boards[key]
+        if not board.known:
+            return False
+        async with self._sockets.turn:
+            response = pb.FeedResponse.FromString(board.snapshot.encode(self._clock.now() // MILLISECOND))
+            ltpc = response.feeds[key].fullFeed.marketFF.ltpc
+            ltpc.ltt += 1
+            odd = b""
+            if kind is Kind.FEED_NO_NUMBER:
+                ltpc.ltp = self._rng.choice((nan, inf, -inf, -ltpc.ltp))
+            else:
+                response.type = _UNKNOWN_TYPE  # type: ignore[assignment]
+                odd = _UNKNOWN_FIELD
+            links = [link for link in self._sockets.links if key in link.modes]
+            await self._sockets.send(links, response.SerializeToString() + odd)
+        return True
 
     # ---- the order stream --------------------------------------------------------------------------------
 
@@ -192,7 +247,7 @@ class BoxTwin(Twin):
     # ---- calls -------------------------------------------------------------------------------------------
 
     def _rest(self) -> ASGIApp:
-        return _Tampered(super()._rest(), self)
+        return Tampered(super()._rest(), self)
 
 
 class _Heard(Faults):
@@ -207,58 +262,3 @@ class _Heard(Faults):
         if fault is not None:
             self._twin.on_away(fault.seconds + AWAY[Kind.REPLY_LOST])
         return fault
-
-
-class _Tampered:
-    """ASGI around ASGI: answers that are none, and answers of before."""
-
-    def __init__(self, app: ASGIApp, twin: BoxTwin) -> None:
-        self._app, self._twin = app, twin
-        self._fresh: dict[str, list[Message]] = {}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        twin, path = self._twin, scope["path"]
-        if not twin.troubled:
-            await self._pass_on(scope, receive, send)
-            return
-        acting = path.startswith("/v3/order/") and scope["method"] != "GET"
-        if twin.lasts(Kind.CALLS_503):
-            await _say(send, HTTPStatus.SERVICE_UNAVAILABLE, b'{"status":"error","errors":[]}')
-        elif twin.lasts(Kind.HTML):
-            await _say(send, HTTPStatus.OK, b"<html><body>maintenance</body></html>", b"text/html")
-        elif twin.lasts(Kind.WRONG_SCHEMA) and not acting:
-            await _say(send, HTTPStatus.OK, b'{"status":"success","data":{"surprise":[1]}}')
-        elif acting and twin.used(Kind.DONE_BUT_500):
-            twin.on_away(AWAY[Kind.DONE_BUT_500])
-            await self._answer(scope, receive)
-            await _say(send, HTTPStatus.INTERNAL_SERVER_ERROR, b"{}")
-        elif twin.lasts(Kind.BOOK_STALE) and path in self._fresh:
-            for message in self._fresh[path]:
-                await send(dict(message))
-        else:
-            await self._pass_on(scope, receive, send)
-
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        messages = await self._answer(scope, receive)
-        if path in _STALE_READS:
-            self._fresh[path] = messages
-        if messages[0]["status"] == HTTPStatus.OK and path == _EXIT:
-            body = b"".join(message.get("body", b"") for message in messages[1:])
-            self._twin.ours_without_tag.update(orjson.loads(body)["data"]["order_ids"])
-        for message in messages:
-            await send(dict(message))
-
-    async def _answer(self, scope: Scope, receive: Receive) -> list[Message]:
-        messages: list[Message] = []
-
-        async def keep(message: Message) -> None:
-            messages.append(dict(message))
-
-        await self._app(scope, receive, keep)
-        return messages
-
-
-async def _say(send: Send, status: HTTPStatus, body: bytes, kind: bytes = b"application/json") -> None:
-    await send({"type": "http.response.start", "status": int(status), "headers": [(b"content-type", kind)]})
-    await send({"type": "http.response.body", "body": body})

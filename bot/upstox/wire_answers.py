@@ -76,7 +76,7 @@ class _Body(StrEnum):
 # Codes by which an order call is refused for certain (upstox §2.5). UDAPI100500, "generic server error",
 # is left out on purpose, and a code that is not here is a doubt, not a no (hazards O3).
 # fmt: off
-_DEFINITE = frozenset(f"UDAPI{number}" for number in (
+DEFINITE = frozenset(f"UDAPI{number}" for number in (
     # the request itself
     10000, 1003, 1004, 1006, 1007, 1008, 1010, 1023, 1026, 1029, 1030, 1031, 1032, 1036, 1037, 1038, 1039,
     1040, 1052, 1054, 1055, 1056, 1057, 1087, 1089, 1105, 1111, 1113, 1119, 1156, 1158, 1159, 1160, 1161,
@@ -126,7 +126,7 @@ def order_result(answer: Answer) -> CallResult:
     errors = api_errors(envelope)
     if order_ids:
         body = _Body.ORDERS
-    elif errors and all(error.code in _DEFINITE for error in errors):
+    elif errors and all(error.code in DEFINITE for error in errors):
         body = _Body.NO
     else:
         body = _Body.ELSE
