@@ -12,13 +12,13 @@ import pytest
 from bot.assemble.closing import EXIT_DONE
 from bot.core.events import Act
 from bot.twin.faults import Fault, FaultKind
-from bot.upstox.wire_answers import _DEFINITE
+from bot.upstox.wire_answers import DEFINITE
 from tests.conftest import at
 from tests.days import ShortDay
 
 # Who asks, or from where: no entries until it is mended.
 SHUT_OUT = {"UDAPI1154", "UDAPI100050", "UDAPI100057"}
-CODES = [*sorted(_DEFINITE - SHUT_OUT), "UDAPI100500", "UDAPI424242"]
+CODES = [*sorted(DEFINITE - SHUT_OUT), "UDAPI100500", "UDAPI424242"]
 A_DAY = 6
 DAYS = [CODES[first : first + A_DAY] for first in range(0, len(CODES), A_DAY)]
 
