@@ -43,7 +43,7 @@ from bot.upstox.wire_market import MarketDecoder
 MODEL = Path(__file__).parents[1] / "models" / "trade_classifier.tflite"
 KEY = "NSE_FO|45450"
 SPEED = 30.0  # the twin's fastest
-SECONDS = 60.0
+SECONDS = 120.0
 LIMIT_MS = 2.0  # above the journal's own p99
 
 _tag: ContextVar[str] = ContextVar("tag", default="")
