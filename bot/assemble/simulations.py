@@ -65,11 +65,9 @@ def simulate(
     with _bar(console) as progress:
         task = progress.add_task("", total=last - first, rate="", found="")
         for seed, day in _days(first, last, focus=focus, jobs=jobs or os.cpu_count() or 1):
-            before = len(tally.violations)
+            known = len(tally.violations)
             tally.add(day, seed, command(seed, focus=focus))
-            for violation in tally.violations[before:][
-                :1
-            ]:  # now: hours may be left, and somebody can begin to look
+            for violation in tally.violations[known:_SHOWN]:  # at once: hours may be left
                 _say(violation, progress.console)
             rate = f"{tally.days / (time.monotonic() - began):.1f} days/s"
             found = f"[red]{len(tally.violations)} violations[/red]" if tally.violations else ""

@@ -257,6 +257,7 @@ class Judge:
         self._unknown = {tag for tag in self._unknown if now - self._asked_at[tag] < self._given_up(tag)}
         self._asked_at[order.tag] = now
         if order.side is Side.SELL or order.reason != "ENTRY":
+            self._entry_tags.discard(order.tag)  # of a life whose journal was lost, and never sent
             return
         self._entry(order, now, event.at, name)
         if event.mono - self._heard > FRESH:

@@ -48,7 +48,7 @@ class Kind(StrEnum):
     HTML = "html"  # for `seconds` answers are a web page
     WRONG_SCHEMA = "wrong_schema"  # for `seconds` reads are JSON of another shape
     BOOK_STALE = "book_stale"  # for `seconds` (≤ 5) the order book and the positions are as they were before
-    BOOK_LACKS = "book_lacks"  # for `seconds` (≤ 5) our youngest order is missing in the order book
+    BOOK_LACKS = "book_lacks"  # for `seconds` (≤ 5) the book lacks the order we placed last
     # the broker and the exchange
     PLACE_REJECTED = "place_rejected"
     MODIFY_REJECTED = "modify_rejected"

@@ -58,6 +58,7 @@ _FOR_A_WHILE: Final = frozenset({Kind.HALT, Kind.SLOW_EXCHANGE, Kind.BAND})
 _UNKNOWN_TYPE: Final = 77
 _UNKNOWN_FIELD: Final = b"\x9a\x06\x03new"  # number 99, three bytes
 _LATE_SECONDS: Final = 20.0
+_BOOK_LAGS: Final[Nanos] = 5 * SECOND  # at most (hazards §4.2)
 
 
 class BoxTwin(Twin):
@@ -90,6 +91,13 @@ class BoxTwin(Twin):
         self.pending[kind] -= 1
         self.pending += Counter()  # drops what is 0
         return True
+
+    def just_placed(self) -> str:
+        """The order of ours that the broker took last, if that was within the last seconds; "": none."""
+        ours = [row for row in self.exchange.orders() if row.tag]
+        if not ours or self._clock.now() - ours[-1].order_time > _BOOK_LAGS:
+            return ""
+        return ours[-1].order_id
 
     async def befall(self, trouble: Trouble) -> bool:
         """Make it happen. False: nothing was there for it to happen to."""

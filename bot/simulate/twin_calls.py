@@ -27,6 +27,7 @@ class Troubled(Protocol):
     def lasts(self, kind: Kind) -> bool: ...
     def used(self, kind: Kind) -> bool: ...
     def on_away(self, seconds: float) -> None: ...
+    def just_placed(self) -> str: ...
 
 
 class Tampered:
@@ -56,9 +57,8 @@ class Tampered:
             twin.on_away(AWAY[Kind.REQUEST_LOST])
             scope[CALL].lost = True
             await _say(send, HTTPStatus.OK, b"")
-        elif twin.lasts(Kind.BOOK_LACKS) and path == _BOOK:
-            messages = await self._answer(scope, receive)
-            for message in _without_youngest(messages):
+        elif twin.lasts(Kind.BOOK_LACKS) and path == _BOOK and (order_id := twin.just_placed()):
+            for message in _without(order_id, await self._answer(scope, receive)):
                 await send(message)
         elif twin.lasts(Kind.BOOK_STALE) and path in self._fresh:
             for message in self._fresh[path]:
@@ -87,14 +87,12 @@ class Tampered:
         return messages
 
 
-def _without_youngest(messages: list[Message]) -> list[Message]:
-    """An answer of the order book in which our last order is not there yet."""
-    book = orjson.loads(b"".join(message.get("body", b"") for message in messages[1:]))
-    ours = [row for row in book.get("data") or () if row["tag"]]
-    if messages[0]["status"] != HTTPStatus.OK or not ours:
+def _without(order_id: str, messages: list[Message]) -> list[Message]:
+    """An answer of the order book in which this order is not there yet."""
+    if messages[0]["status"] != HTTPStatus.OK:
         return messages
-    youngest = max(ours, key=lambda row: str(row["order_id"]))
-    book["data"].remove(youngest)
+    book = orjson.loads(b"".join(message.get("body", b"") for message in messages[1:]))
+    book["data"] = [row for row in book["data"] if row["order_id"] != order_id]
     head, body = dict(messages[0]), orjson.dumps(book)
     head["headers"] = [header for header in head["headers"] if header[0] != b"content-length"]
     head["headers"].append((b"content-length", b"%d" % len(body)))
