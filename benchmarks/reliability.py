@@ -1,9 +1,10 @@
 """The figures of docs/reliability.md, from what simulated days left behind: nobody types a number there.
 
 bot simulate --seeds 1:101 --focus --json build/focus-days.json
-python -m benchmarks.reliability build/focus-days.json      (any number of such files: one row each)
+python -m benchmarks.reliability build/focus-days.json      (any number of such files)
 
-`--keep` adds to the rows that are there (a long range may be lived in parts).
+A row each; ranges that follow one another become one, for a long one may be lived in parts. `--keep` adds to
+the rows that are there.
 """
 
 import json
@@ -17,6 +18,34 @@ HEAD = (
     "| command | days | orders | faults | kinds of fault | crashes | coverage marks | violations |",
     "|---|---|---|---|---|---|---|---|",
 )
+
+
+def joined(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Ranges of the same kind of day that follow one another, as one range; the others as they are."""
+    kinds: dict[bool, list[dict[str, Any]]] = {}
+    for run in runs:
+        kinds.setdefault("--focus" in run["command"], []).append(run)
+    out = []
+    for of_a_kind in kinds.values():
+        whole: dict[str, Any] | None = None
+        for part in sorted(of_a_kind, key=lambda run: int(run["seeds"][0])):
+            if whole is not None and whole["seeds"][1] == part["seeds"][0]:
+                _extend(whole, part)
+            else:
+                whole = dict(part)
+                out.append(whole)
+    return out
+
+
+def _extend(whole: dict[str, Any], part: dict[str, Any]) -> None:
+    first, last = whole["seeds"][0], part["seeds"][1]
+    whole["command"] = whole["command"].replace(":".join(map(str, whole["seeds"])), f"{first}:{last}")
+    whole["seeds"] = [first, last]
+    for name in ("days", "orders", "crashes", "violations"):  # numbers, and a list
+        whole[name] = whole[name] + part[name]
+    for name in ("faults", "marks"):
+        one, other = whole[name], part[name]
+        whole[name] = {each: one.get(each, 0) + other.get(each, 0) for each in one | other}
 
 
 def row(found: dict[str, Any]) -> str:
@@ -42,6 +71,6 @@ def written(page: str, rows: list[str], *, keep: bool = False) -> str:
 
 if __name__ == "__main__":
     names = [name for name in sys.argv[1:] if name != "--keep"]
-    rows = [row(json.loads(Path(name).read_text())) for name in names]
+    rows = [row(run) for run in joined([json.loads(Path(name).read_text()) for name in names])]
     PAGE.write_text(written(PAGE.read_text(), rows, keep="--keep" in sys.argv))
     print("\n".join(rows))

@@ -10,6 +10,7 @@ from collections import Counter
 import pytest
 from rich.console import Console
 
+from benchmarks import reliability
 from bot.assemble.simulations import live, simulate
 from bot.assemble.world import FOCUS, World
 from bot.core.units import SECOND
@@ -122,3 +123,19 @@ def test_spans_in_which_the_broker_is_away_are_joined():
     (span,) = away(troubles)
     assert span == (at, at + round((5 + AWAY[Kind.CALLS_503]) * SECOND))
     assert longest_well([span], at, at + 60 * SECOND) == 47 * SECOND
+
+
+def test_a_range_lived_in_parts_is_one_row_of_the_figures() -> None:
+    def part(first: int, last: int, focus: str = " --focus") -> dict[str, object]:
+        return {
+            "command": f"bot simulate --seeds {first}:{last}{focus}", "seeds": [first, last],
+            "days": last - first, "orders": 10, "crashes": 2, "violations": [],
+            "faults": {"kill": 1, "halt": 0}, "marks": {f"mark {first}": 1},
+        }  # fmt: skip
+
+    (whole, full) = reliability.joined([part(5, 9), part(0, 5), part(0, 5, "")])
+    assert (
+        reliability.row(whole) == "| `bot simulate --seeds 0:9 --focus` | 9 | 20 | 2 | 1 of 2 | 4 | 2 | 0 |"
+    )
+    assert full["days"] == 5
+    assert [run["seeds"] for run in reliability.joined([part(0, 5), part(6, 9)])] == [[0, 5], [6, 9]]
