@@ -9,6 +9,7 @@ from datetime import date, time
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -68,7 +69,7 @@ def check(seeds: Sequence[int], console: Console, json_out: Path | None) -> int:
     """Print each statistic of each day beside its target; 1 when one is outside."""
     progress = track(seeds, "making days", console=Console(stderr=True), transient=True)
     days = {seed: statistics(market(seed)) for seed in progress}
-    table = Table(title="synthetic ticks, edge = 0")
+    table = Table(title="synthetic ticks, edge = 0", box=SIMPLE_HEAD, pad_edge=False, padding=0)
     for heading in ("statistic", "real", "range", *(f"seed {seed}" for seed in seeds)):
         table.add_column(heading, justify="left" if heading == "statistic" else "right", no_wrap=True)
     for name, target in TARGETS.items():
