@@ -5,6 +5,7 @@ over the file over the defaults. Secrets come from the environment or a token fi
 are never printed: their type hides them. Pydantic lives only here; inside the bot settings are plain records.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
@@ -21,6 +22,8 @@ from bot.settings_file import read_tree
 from bot.settings_sections import InstrumentSettings, LoginSettings, ProcessSettings, Section
 
 SQUARE_OFF_MARGIN_MINUTES = 3
+_PLAIN = frozenset({("http", "127.0.0.1"), ("http", "localhost")})
+_HOST = re.compile(r"https?://(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*(:\d+)?(/[\w./~-]*)?", re.ASCII)
 TOKEN_FILE_NAME = "access_token"  # noqa: S105 - a file
 
 
@@ -41,13 +44,12 @@ class BrokerSettings(Section):
     @field_validator("api_host", "order_host", "sandbox_host")
     @classmethod
     def _encrypted(cls, host: str) -> str:
-        plain_loopback = host.startswith(("http://127.0.0.1", "http://localhost"))
-        if not (host.startswith("https://") or plain_loopback):
-            raise ValueError("must start with https:// (plain http only to 127.0.0.1, the twin)")
         address = urlsplit(host)
-        if not address.hostname or not host.isascii() or "@" in host:
-            raise ValueError("must be an address like https://api.upstox.com")
+        if address.scheme != "https" and (address.scheme, address.hostname) not in _PLAIN:
+            raise ValueError("must start with https:// (plain http only to 127.0.0.1, the twin)")
         _ = address.port  # raises for one that is no number
+        if not _HOST.fullmatch(host):
+            raise ValueError("must be an address like https://api.upstox.com")
         return host.rstrip("/")
 
 

@@ -110,6 +110,11 @@ def _only_guard(*without: str) -> Patch:
     return _instead(risk, "_mechanics", make)
 
 
+def _too_old() -> AbstractContextManager[Any]:
+    """Neither is a younger tick waited for, nor is one of long ago too old."""
+    return _both(_only_guard("behind"), _instead(risk, "_age", lambda real: lambda *_: None))
+
+
 def _twice(real: Any) -> Any:
     async def send(self: Any, command: Any) -> None:
         await real(self, command)
@@ -309,6 +314,7 @@ BUGS: Final = (
     Bug("entries while long or an order is open", 1, lambda: _both(
         _only_guard("order_open"),
         _instead(strategy, "want", lambda real: lambda *a, long: real(*a, long=False)))),
+    Bug("what came late is traded on", 1, _too_old, _scripted(Kind.NET_BURST, every=12.0, seconds=4.5)),
     Bug("entries after the cut-off", 1, _only_guard("phase")),
     Bug("entries on a dead feed's last tick", 1, _commands(_late),
         _scripted(Kind.FEED_STALL, every=60.0, seconds=20.0)),

@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import functools
 import gzip
-import zlib
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 
 from bot.upstox import connection
 from bot.upstox.connection import Connection, Garbled, Response, TooLarge
+from tests.loopback import self_signed
 
 OK = b"HTTP/1.1 200 OK\r\n"
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -22,11 +26,22 @@ PACKED = gzip.compress(BODY, mtime=0)
 LONG = gzip.compress(b"x" * 5000, mtime=0)
 
 
+both = pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+
+
+@functools.cache
+def certified() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """The server's end and the client's."""
+    with TemporaryDirectory() as folder:
+        return self_signed(Path(folder))
+
+
 @contextlib.asynccontextmanager
-async def peer(*replies: Sequence[bytes]) -> AsyncIterator[Connection]:
+async def peer(*replies: Sequence[bytes], tls: bool = False) -> AsyncIterator[Connection]:
     """A connection to a server that says the pieces of each reply in turn, one after each request; an empty
     piece hangs up.
     """
+    there, here = certified() if tls else (None, None)
     served = asyncio.Event()
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -48,9 +63,9 @@ async def peer(*replies: Sequence[bytes]) -> AsyncIterator[Connection]:
             await writer.wait_closed()
         served.set()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=there)
     port = server.sockets[0].getsockname()[1]
-    _, made = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port)
+    _, made = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port, ssl=here)
     try:
         yield made
     finally:
@@ -74,13 +89,18 @@ WHOLE = {
     "after a 100 and a 103": [b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" + OK + LENGTH,
                               b"\r\n" + BODY],
     "gzip": [OK + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(PACKED) + PACKED],
-    "zlib": [OK + b"content-encoding: deflate\r\n\r\n" + zlib.compress(BODY), b""],
+    "gzip to the end of the connection": [OK + b"content-encoding: X-GZIP \r\n\r\n" + PACKED, b""],
+    "in chunks, with words behind": [
+        OK + b"transfer-encoding: chunked\r\n\r\n", b"%x\r\n%b\r\n0\r\n" % (len(BODY), BODY),
+        b"content-encoding: br\r\ndate: never\r\n\r\n",
+    ],
 }  # fmt: skip
 
 
+@both
 @pytest.mark.parametrize("how", WHOLE)
-async def test_every_way_http_ends_a_body_gives_the_whole_of_it(how):
-    async with peer(WHOLE[how]) as made:
+async def test_every_way_http_ends_a_body_gives_the_whole_of_it(how, tls):
+    async with peer(WHOLE[how], tls=tls) as made:
         assert await asked(made) == Response(200, "", BODY)
 
 
@@ -111,10 +131,11 @@ AGAIN = {
 }
 
 
+@both
 @pytest.mark.parametrize("after", AGAIN)
-async def test_a_connection_is_used_again_only_after_a_clean_end(after):
+async def test_a_connection_is_used_again_only_after_a_clean_end(after, tls):
     reply, again = AGAIN[after]
-    async with peer(reply, [OK + LENGTH + b"\r\n" + BODY]) as made:
+    async with peer(reply, [OK + LENGTH + b"\r\n" + BODY], tls=tls) as made:
         await asked(made)
         await asyncio.sleep(0.05)  # until words that came late are there
         assert made.usable is again
@@ -142,6 +163,12 @@ BROKEN = {
     "two lengths": ([OK + b"content-length: 1\r\ncontent-length: 2\r\n\r\n"], Garbled),
     "a head without end": ([OK + b"x: " + b"y" * (1 << 17)], TooLarge),
     "an encoding nobody asked for": ([OK + b"content-encoding: br\r\n" + LENGTH + b"\r\n" + BODY], Garbled),
+    "nothing, and not to its end": ([OK + b"transfer-encoding: chunked\r\n\r\n", b""], ConnectionError),
+    "packed and damaged, to the end": ([OK + b"content-encoding: gzip\r\n\r\n" + PACKED[:-9], b""], Garbled),
+    "packed, and more": ([OK + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % (2 * len(PACKED))
+                          + PACKED + PACKED], Garbled),
+    "words behind without end": ([OK + b"transfer-encoding: chunked\r\n\r\n0\r\nx: " + b"y" * (1 << 17)],
+                                 TooLarge),
     "not packed at all": ([OK + b"content-encoding: gzip\r\n" + LENGTH + b"\r\n" + BODY], Garbled),
     "packed, torn": ([OK + b"content-encoding: gzip\r\ncontent-length: 9\r\n\r\n" + PACKED[:9]], Garbled),
     "too large": ([OK + b"content-length: 5000\r\n\r\n" + b"x" * 5000], TooLarge),
@@ -150,16 +177,43 @@ BROKEN = {
 }  # fmt: skip
 
 
+@both
 @pytest.mark.parametrize("how", BROKEN)
-async def test_a_broken_answer_is_an_error_and_the_end_of_the_connection(how, monkeypatch):
+async def test_a_broken_answer_is_an_error_and_the_end_of_the_connection(how, tls, monkeypatch):
     monkeypatch.setattr(connection, "BODY_BYTES_MAX", 1000)
     reply, error = BROKEN[how]
-    async with peer(reply) as made:
-        with pytest.raises((error, Garbled)):  # a hang-up is either, by who hears of it first
+    async with peer(reply, tls=tls) as made:
+        with pytest.raises(error):
             await asked(made)
         async with asyncio.timeout(5):
             await made.gone
         assert not made.usable
+
+
+@both
+async def test_nothing_of_an_answer_is_left_for_the_next(tls):
+    """A 204 has no length; the hang-up without a word that follows must not end an answer of that kind."""
+    async with peer([b"HTTP/1.1 204 No Content\r\ndate: then\r\n\r\n"], [b""], tls=tls) as made:
+        assert await asked(made) == Response(204, "then", b"")
+        with pytest.raises(ConnectionError):
+            await asked(made)
+
+
+async def test_an_empty_body_needs_no_unpacking():
+    async with peer([b"HTTP/1.1 401 No\r\ncontent-encoding: gzip\r\ncontent-length: 0\r\n\r\n"]) as made:
+        assert (await asked(made)).status == 401
+
+
+@both
+async def test_closed_twice_it_can_still_be_ended(tls):
+    """The other side never says goodbye: TLS waits for it."""
+    async with peer([OK + LENGTH + b"\r\n" + BODY], tls=tls) as made:
+        await asked(made)
+        made.close()
+        made.close()
+        made.abort()
+        async with asyncio.timeout(2):
+            await made.gone
 
 
 async def test_who_stops_waiting_ends_the_connection_so_that_no_late_answer_meets_the_next_call():

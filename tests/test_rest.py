@@ -283,6 +283,55 @@ async def test_the_total_time_holds_against_a_server_that_drips():
     await server.wait_closed()
 
 
+async def test_of_two_addresses_an_order_does_not_wait_for_the_one_that_is_silent(monkeypatch):
+    """As a host with several machines behind it, one of which is gone (RFC 8305)."""
+    silent = "127.0.0.9"
+    loop = asyncio.get_running_loop()
+    connect = loop.sock_connect
+
+    async def both(_host, port, **_more):
+        inet = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+        return [(*inet, (silent, port)), (*inet, ("127.0.0.1", port))]
+
+    async def hanging(sock, address):
+        await (asyncio.sleep(60) if address[0] == silent else connect(sock, address))
+
+    async with serving() as server, client(server.base) as (rest, _):
+        monkeypatch.setattr(loop, "getaddrinfo", both)
+        monkeypatch.setattr(loop, "sock_connect", hanging)
+        server.on(PLACE, success({"order_ids": ["1"]}))
+        started = time.monotonic()
+        assert (await rest.place(EXIT)).outcome is Outcome.ACCEPTED
+        assert time.monotonic() - started < 0.8
+
+
+async def test_nothing_leaves_a_line_that_was_closed_while_it_connected(monkeypatch):
+    loop = asyncio.get_running_loop()
+    connect = loop.sock_connect
+
+    async def late(sock, address):
+        await asyncio.sleep(0.1)
+        await connect(sock, address)
+
+    async with serving() as server, client(server.base) as (rest, _):
+        monkeypatch.setattr(loop, "sock_connect", late)
+        placing = asyncio.ensure_future(rest.place(EXIT))
+        await asyncio.sleep(0.02)
+        await rest.aclose()
+        assert (await placing).code == "NOT_SENT"
+        await asyncio.sleep(0.05)
+        assert not server.sent
+
+
+async def test_a_date_that_no_calendar_has_spoils_no_answer():
+    body = b'{"status":"success","data":{"order_ids":["1"]}}'
+    for date in (b"Thu, 99 Foo 2026", b"Mon, 30 Nov 2026 09:14:00 +999999999999999999999", b"\xff"):
+        reply = b"HTTP/1.1 200 OK\r\ndate: %s\r\ncontent-length: %d\r\n\r\n%s" % (date, len(body), body)
+        async with raw_serving(reply) as server, client(server.base) as (rest, _):
+            assert (await rest.place(EXIT)).outcome is Outcome.ACCEPTED
+            assert rest.clock_skew is None
+
+
 async def test_a_hanging_order_delays_no_other_call():
     async with serving() as server, client(server.base, total_seconds=1.0) as (rest, _):
         server.on(PLACE, hang())

@@ -164,6 +164,11 @@ def test_secrets_are_in_no_text_of_the_settings(tmp_path: Path) -> None:
         'api_host = "https://api.upstox.com:port"',
         'order_host = "https://me:secret@api.upstox.com"',
         'order_host = "https://äpi.upstox.com"',
+        'order_host = "https://api..upstox.com"',
+        'api_host = "https://api upstox.com"',
+        'api_host = "https://api.upstox.com?x=1"',
+        'api_host = "https://api.upstox.com/v 2"',
+        'api_host = "http://localhost.example.com"',
         'algo_name = "one\\nX-Injected: two"',
     ],
 )

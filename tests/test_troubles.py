@@ -32,9 +32,18 @@ def calm() -> Day:
     return day_with()
 
 
-def test_in_which_time_zone_the_machine_stands_is_nothing_to_the_bot(calm: Day) -> None:
-    before = os.environ.get("TZ"), time.tzname
-    assert day_with(Kind.TIME_ZONE).digest == calm.digest
+def test_in_which_time_zone_the_machine_stands_is_nothing_to_the_bot(
+    calm: Day, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, zones, tzset = (os.environ.get("TZ"), time.tzname), set(), time.tzset
+
+    def noted() -> None:
+        tzset()
+        zones.add(time.tzname)
+
+    monkeypatch.setattr(time, "tzset", noted)
+    assert day_with(Kind.TIME_ZONE, every=24.0).digest == calm.digest
+    assert len(zones) >= 5, "it did stand elsewhere"
     assert (os.environ.get("TZ"), time.tzname) == before, "and it is undone"
 
 
@@ -76,19 +85,58 @@ def test_a_band_refuses_what_is_outside_of_it() -> None:
     assert day_with(Kind.BAND, seconds=20.0).marks["exchange SELL rejected"]
 
 
-def test_where_nobody_bids_nothing_is_sold_and_where_the_exchange_is_slow_it_is_sold_late() -> None:
-    day_with(Kind.NO_QUOTES, seconds=5.0)
-    day_with(Kind.SLOW_EXCHANGE, seconds=20.0, amount=2000)
+def test_where_nobody_bids_nothing_is_traded() -> None:
+    day = day_with(Kind.NO_QUOTES, seconds=20.0, every=60.0, tell=True)
+    empty, filled = 0.0, []
+    for line in day.story:
+        at = _seconds(line)
+        empty = at if "TROUBLE no_quotes" in line else empty
+        # A second for the message before the first without quotes, and for what is on its way.
+        if "  exchange " in line and " complete " in line and empty + 1 < at < empty + 20:
+            filled.append(line)
+    assert not filled
+    assert day.troubles[Kind.NO_QUOTES] > 5
 
 
-def test_what_all_comes_at_once_is_no_signal() -> None:
-    day = day_with(Kind.NET_BURST, seconds=12.0, every=60.0)
-    assert day.marks["feed lost by stall"] or day.marks["guard lag"] or day.marks["guard feed"], day.marks
+def test_a_slow_exchange_answers_late() -> None:
+    def slowest(day: Day) -> float:
+        """From the call to the exchange's word, of entries."""
+        began: dict[str, float] = {}
+        took = []
+        for line in day.story:
+            words = line.split()
+            if "  exchange " not in line or " BUY " not in line:
+                continue
+            if "put order req received" in line:
+                began[words[2]] = _seconds(line)
+            elif " complete " in line and words[2] in began:
+                took.append(_seconds(line) - began[words[2]])
+        return max(took)
+
+    slow = day_with(Kind.SLOW_EXCHANGE, seconds=50.0, amount=1500, every=60.0, tell=True)
+    assert slowest(slow) > slowest(day_with(tell=True)) + 0.3
 
 
-def test_the_rest_of_the_catalogue_is_lived_through() -> None:
-    day = day_with(Kind.BOOK_LACKS, Kind.REPLY_LOST, seconds=5.0)
-    assert day.troubles[Kind.BOOK_LACKS]
-    assert day_with(Kind.SQUARE_OFF, every=60.0).troubles[Kind.SQUARE_OFF]
+def test_a_drifting_clock_stamps_the_orders(calm: Day) -> None:
+    assert day_with(Kind.CLOCK_DRIFT, seconds=300.0, amount=200, every=400.0).digest != calm.digest
+
+
+def test_what_all_comes_at_once_is_old_and_no_signal() -> None:
+    """The judge holds every entry to the age of its tick; here such ticks do come."""
+    day = day_with(Kind.NET_BURST, seconds=4.5, every=12.0)
+    assert day.marks["tick older than 2 s"] > 20
+    assert day.marks["guard behind"]
+
+
+def test_the_rest_of_the_catalogue_is_lived_through(calm: Day) -> None:
+    day = day_with(Kind.REPLY_LOST, Kind.BOOK_LACKS, seconds=5.0, every=30.0)
+    alone = day_with(Kind.REPLY_LOST, seconds=5.0, every=60.0)
+    assert day.digest != alone.digest
+    assert day_with(Kind.SQUARE_OFF, every=60.0).digest != calm.digest
     assert day_with(Kind.ARCHIVE_TORN, every=400.0).troubles[Kind.ARCHIVE_TORN] == 1
-    day_with(Kind.CLOCK_DRIFT, seconds=300.0, amount=200, every=400.0)
+
+
+def _seconds(line: str) -> float:
+    """Of the day, from the beginning of a line of the story."""
+    hours, minutes, seconds = line.split(" ", 1)[0].split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)

@@ -14,7 +14,7 @@ from typing import Final
 
 from bot.assemble.world_lives import LEASE_SECONDS, Lives
 from bot.core.session import Session
-from bot.core.units import MILLISECOND, SECOND, ist
+from bot.core.units import MILLISECOND, SECOND, Nanos, ist
 from bot.simulate.checks import Judge
 from bot.simulate.lease_store import SimLease
 from bot.simulate.loop import BoxClock, BoxLoop
@@ -22,6 +22,7 @@ from bot.simulate.troubles import Kind, Trouble
 from bot.storage.trades import trades_path
 
 _ZONES: Final = ("UTC", "America/New_York", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Kathmandu")
+_NOTICED: Final[Nanos] = 6 * SECOND  # a clock that was set is seen at the next step of a sleep
 _MOVED_SECONDS: Final = 2 * LEASE_SECONDS  # long enough for another to take the lease
 
 
@@ -68,7 +69,7 @@ class Machine:
             case Kind.CLOCK_DRIFT:
                 first.clock.drift(trouble.amount, trouble.seconds)
             case Kind.TIME_ZONE:
-                os.environ["TZ"] = _ZONES[trouble.at % len(_ZONES)]
+                os.environ["TZ"] = _ZONES[trouble.at // SECOND % len(_ZONES)]
                 time.tzset()
             case Kind.SECOND_BOT:
                 return self._second_bot(trouble)
@@ -115,7 +116,9 @@ class Machine:
         clock.skew = trouble.amount * MILLISECOND
         self.loop.call_later(trouble.seconds, setattr, clock, "skew", 0)
         if clock.skew < 0 and now < flatten_at < now + trouble.seconds * SECOND:
-            self.judge.excuse(flatten_at, flatten_at - clock.skew)  # the flatten begins so much later
+            # The flatten begins when that clock shows its time, or is set right.
+            until = min(flatten_at - clock.skew, now + round(trouble.seconds * SECOND))
+            self.judge.excuse(flatten_at, until + _NOTICED)
         return True
 
     def _second_bot(self, trouble: Trouble) -> bool:

@@ -3,11 +3,12 @@
 import asyncio
 import time
 from datetime import datetime
+from typing import Final
 
 from bot.core.units import SECOND, Nanos, ist
 
-_SHORT: Nanos = 60 * SECOND
-_STEP_SECONDS = 5.0  # sleep in short steps, so that a stepped wall clock is noticed
+SHORT: Final[Nanos] = 60 * SECOND
+STEP_SECONDS: Final = 5.0  # sleep in short steps, so that a stepped wall clock is noticed
 
 
 class WallClock:
@@ -37,9 +38,9 @@ class WallClock:
         left = at - self.now()
         # A short sleep is measured: a wall clock that steps back must not stop the heartbeat. A long one is
         # for an hour of the day, whatever the clock does meanwhile.
-        enough = self.monotonic() + left if left <= _SHORT else None
+        enough = self.monotonic() + left if left <= SHORT else None
         while left > 0:
-            await asyncio.sleep(min(left / SECOND / self._speed, _STEP_SECONDS))
+            await asyncio.sleep(min(left / SECOND / self._speed, STEP_SECONDS))
             left = at - self.now()
             if enough is not None and self.monotonic() >= enough:
                 return

@@ -30,6 +30,7 @@ from bot.sim.orders import OrderRow
 from bot.simulate.troubles import joined, longest_well
 
 FRESH: Final[Nanos] = 2 * SECOND
+CLOCK_RIGHT: Final[Nanos] = 10 * MILLISECOND  # a wrong one can't tell how old a tick is
 REPAIRED: Final[Nanos] = 2 * SECOND  # a surplus of live SELLs made from outside
 SHORT_COVERED: Final[Nanos] = 10 * SECOND  # hazards says 5; a buy-back needs a read and two steps
 ANSWERS: Final[Nanos] = 20 * SECOND  # at a stretch: then flat by 15:30:00
@@ -47,6 +48,10 @@ _TAG: Final = "k"
 
 def _signed(row: OrderRow) -> int:
     return row.filled_quantity if row.side == "BUY" else -row.filled_quantity
+
+
+def _is_entry(command: object) -> bool:
+    return isinstance(command, PlaceOrder) and command.reason == "ENTRY" and command.side is Side.BUY
 
 
 class Breach(NamedTuple):
@@ -206,6 +211,11 @@ class Judge:
         if isinstance(event, Tick | Quote | FrameSeen):
             self._heard = max(self._heard, event.mono)
         self._mark(turn)
+        age = now - event.exchange_at if isinstance(event, Tick) and event.exchange_at else 0
+        if age > FRESH:
+            self.marks["tick older than 2 s"] += 1
+            if abs(event.at - now) < CLOCK_RIGHT and any(map(_is_entry, turn.commands)):
+                self._breach(now, "7 fresh", f"entry on a tick that was {age / SECOND:.3f} s old")
         for command in turn.commands:
             if isinstance(command, PlaceOrder):
                 self._asked(command, now, event, name)

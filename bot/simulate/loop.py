@@ -14,6 +14,7 @@ from contextvars import Context
 from typing import Any
 
 from bot.core.units import SECOND, Nanos
+from bot.run.live import SHORT, STEP_SECONDS
 from bot.run.lockstep import LockstepClock
 from bot.simulate.network import Incarnation, Network, SocketFacts, running
 from bot.simulate.steps import SteppedLoop
@@ -181,14 +182,24 @@ class BoxClock(LockstepClock):
             if left:
                 self._loop.call_later(1, gain, left - 1)
 
-        self._loop.call_later(1, gain, int(seconds))
+        self._loop.call_later(1, gain, int(seconds) - 1)
 
     async def sleep_until(self, at: Nanos) -> None:
-        loop, due = self._loop, (at - self.skew - self._gained - self._starts_at) / SECOND
-        if due <= self._lockstep.seconds:
-            return
+        """As the wall clock does (run/live.py): a short sleep is measured; a long one is for an hour of the
+        day, whatever is done to the clock meanwhile.
+        """
+        left = at - self.now()
+        enough = self.monotonic() + left if left <= SHORT else None
+        while left > 0:
+            await self._sleep(min(left / SECOND, STEP_SECONDS))
+            left = at - self.now()
+            if enough is not None and self.monotonic() >= enough:
+                return
+
+    async def _sleep(self, seconds: float) -> None:
+        loop = self._loop
         woken = loop.create_future()
-        handle = loop.call_at(due, _wake, woken)
+        handle = loop.call_later(seconds, _wake, woken)
         try:
             await woken
         finally:

@@ -119,36 +119,45 @@ class BoxTwin(Twin):
         elif kind in _ODD:
             return await self._odd(kind)
         elif kind in _FOR_A_WHILE:
-            asyncio.get_running_loop().create_task(self._for_a_while(trouble))
+            return self._for_a_while(trouble)
         else:
             return self._by_hand(kind)
         return True
 
     # ---- the exchange and other hands ------------------------------------------------------------------
 
-    async def _for_a_while(self, trouble: Trouble) -> None:
-        exchange, clock, floor = self.exchange, self._clock, self._floor
+    def _for_a_while(self, trouble: Trouble) -> bool:
+        """The exchange is otherwise until its time is over; of two that overlap, the later end counts."""
+        exchange, now, kind = self.exchange, self._clock.now(), trouble.kind
+        (key,) = self._floor.contracts
+        last, away = self._floor.last_price(key), trouble.amount
+        match kind:
+            case Kind.HALT:
+                exchange.halt(now, halted=True)
+            case Kind.SLOW_EXCHANGE:
+                exchange.slow_down(now, away / 1000)
+            case Kind.BAND:
+                if not last:
+                    return False
+                lower, upper = (last * (1000 + sign * away) // 1000 for sign in (-1, 1))
+                exchange.set_circuit_limits(key, lower, upper)
+        self._until[kind] = max(self._until.get(kind, 0), now + round(trouble.seconds * SECOND))
+        asyncio.get_running_loop().create_task(self._as_usual(kind))
+        return True
+
+    async def _as_usual(self, kind: Kind) -> None:
+        await self._clock.sleep_until(self._until[kind])
+        if self.lasts(kind):
+            return
+        exchange, now, floor = self.exchange, self._clock.now(), self._floor
         (key,) = floor.contracts
-        match trouble.kind:
+        match kind:
             case Kind.HALT:
-                exchange.halt(clock.now(), halted=True)
+                exchange.halt(now, halted=False)
             case Kind.SLOW_EXCHANGE:
-                exchange.slow_down(clock.now(), trouble.amount / 1000)
+                exchange.slow_down(now, 0.0)
             case Kind.BAND:
-                last, away = floor.last_price(key), trouble.amount
-                if last:
-                    exchange.set_circuit_limits(
-                        key, last * (1000 - away) // 1000, last * (1000 + away) // 1000
-                    )
-        await floor.sleep(trouble.seconds)
-        match trouble.kind:
-            case Kind.HALT:
-                exchange.halt(clock.now(), halted=False)
-            case Kind.SLOW_EXCHANGE:
-                exchange.slow_down(clock.now(), 0.0)
-            case Kind.BAND:
-                if key in floor.circuits:
-                    exchange.set_circuit_limits(key, *floor.circuits[key])
+                exchange.set_circuit_limits(key, *floor.circuits[key])
         floor.stir()
 
     def _by_hand(self, kind: Kind) -> bool:

@@ -14,9 +14,9 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 HEAD_BYTES_MAX: Final = 64 << 10
 BODY_BYTES_MAX: Final = 16 << 20
-_GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
+_GZIP: Final = zlib.MAX_WBITS | 16
 _PLAIN: Final = frozenset({b"", b"identity"})
-_PACKED: Final = frozenset({b"gzip", b"deflate"})
+_PACKED: Final = frozenset({b"gzip", b"x-gzip"})
 _FIRST_FINAL_STATUS: Final = 200  # below: "go on", "early hints"; the answer is still to come
 
 
@@ -47,13 +47,16 @@ class Connection(asyncio.Protocol):
         self._parser = HttpResponseParser(self)
         self._answer: asyncio.Future[Response] | None = None  # while somebody waits
         self._headers: dict[bytes, bytes] = {}
-        self._head_bytes = 0
         self._head_over = False
+        self._bytes = 0  # heard since something was asked
         self._body = bytearray()
 
     @property
     def usable(self) -> bool:
-        """Nobody waits, and the other side has not hung up: a word in the socket would be its last."""
+        """Nobody waits, and the other side has not hung up: a word in the socket would be its last.
+
+        Python 3.11 does not tell for one turn of the loop that TLS failed: what is sent then ends in doubt.
+        """
         if self._transport.is_closing() or self._answer is not None:
             return False
         poll = select.poll()
@@ -68,6 +71,7 @@ class Connection(asyncio.Protocol):
         assert self._answer is None, "one request at a time"
         answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._answer = answer
+        self._forget()
         self._transport.write(request)
         if self.gone.done():  # nothing would be heard of it any more
             raise ConnectionResetError
@@ -79,7 +83,8 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Politely; `gone` tells when."""
-        self._transport.close()
+        if not self._transport.is_closing():  # asked twice, a TLS transport can't be aborted any more
+            self._transport.close()
 
     def abort(self) -> None:
         self._transport.abort()
@@ -96,18 +101,22 @@ class Connection(asyncio.Protocol):
         except (HttpParserError, HttpParserUpgrade) as error:
             cause = error.__context__  # raised in one of our callbacks below: it wraps it
             self._condemn(cause if isinstance(cause, Garbled | TooLarge) else Garbled(str(error)))
-        if not self._head_over:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES_MAX:
-                self._condemn(TooLarge())
+        self._bytes += len(data)
+        if self._bytes > HEAD_BYTES_MAX + (BODY_BYTES_MAX if self._head_over else 0):
+            self._condemn(TooLarge())
 
     def eof_received(self) -> None:
         """An answer without a length ends with the connection; any other is cut short. None: close."""
         if self._head_over and not self._headers.keys() & {b"content-length", b"transfer-encoding"}:
-            self.on_message_complete()
+            try:
+                self.on_message_complete()
+            except (Garbled, TooLarge) as error:
+                self._condemn(error)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._fail(error if isinstance(error, OSError) else ConnectionResetError())
+        self._forget()
+        del self._parser  # it knows us, too: a circle
         if not self.gone.done():
             self.gone.set_result(None)
 
@@ -119,10 +128,11 @@ class Connection(asyncio.Protocol):
             self._transport.abort()  # a word nobody asked for
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
+        if not self._head_over:  # what comes behind a chunked body says nothing to us
+            self._headers[name.lower()] = value.strip()
 
     def on_headers_complete(self) -> None:
-        self._head_bytes, self._head_over = 0, True
+        self._head_over = True
 
     def on_body(self, body: bytes) -> None:
         self._body += body
@@ -133,13 +143,17 @@ class Connection(asyncio.Protocol):
         status, answer = self._parser.get_status_code(), self._answer
         if status < _FIRST_FINAL_STATUS or answer is None or answer.done():
             return
-        body = _unpacked(bytes(self._body), self._headers.get(b"content-encoding", b""))
+        body = _unpacked(bytes(self._body), self._headers.get(b"content-encoding", b"").lower())
         answer.set_result(Response(status, self._headers.get(b"date", b"").decode("latin-1"), body))
         self._answer = None
         if not self._parser.should_keep_alive():
-            self._transport.close()
+            self.close()
 
     # ---- inside --------------------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        """Nothing of an answer has been heard."""
+        self._headers, self._head_over, self._bytes, self._body = {}, False, 0, bytearray()
 
     def _condemn(self, error: Exception) -> None:
         self._fail(error)
@@ -152,17 +166,17 @@ class Connection(asyncio.Protocol):
 
 def _unpacked(body: bytes, encoding: bytes) -> bytes:
     """Raises Garbled, TooLarge."""
-    if encoding in _PLAIN:
+    if encoding in _PLAIN or not body:
         return body
     if encoding not in _PACKED:
         raise Garbled("an encoding nobody asked for")
-    unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
+    unpacker = zlib.decompressobj(_GZIP)
     try:
         unpacked = unpacker.decompress(body, BODY_BYTES_MAX)
     except zlib.error as error:
         raise Garbled(str(error)) from error
     if len(unpacked) == BODY_BYTES_MAX:
         raise TooLarge
-    if not unpacker.eof:
-        raise Garbled("a packed body that does not end")
+    if not unpacker.eof or unpacker.unused_data:
+        raise Garbled("a packed body that does not end, or goes on")
     return unpacked

@@ -24,7 +24,7 @@ USER_AGENT: Final = "kalman-options-bot"
 HEADERS: Final = {
     "User-Agent": USER_AGENT,
     "Accept": "application/json",
-    "Accept-Encoding": "gzip, deflate",
+    "Accept-Encoding": "gzip",
     "Connection": "keep-alive",
 }
 # Shorter than servers keep an idle connection: a request into one that is just being closed ends as UNKNOWN.
@@ -64,8 +64,9 @@ class Line:
         self._host, self._port = address.hostname, address.port or (443 if secure else 80)
         self._path = address.path.rstrip("/")
         # Of a host with several addresses the next is tried beside one that does not answer (RFC 8305).
-        way = {"family": socket.AF_INET} if ipv4_only else {"happy_eyeballs_delay": _NEXT_ADDRESS_SECONDS}
-        self._way: dict[str, Any] = {"ssl": trust if secure else None} | way
+        self._way: dict[str, Any] = {"happy_eyeballs_delay": _NEXT_ADDRESS_SECONDS}
+        self._way |= {"family": socket.AF_INET} if ipv4_only else {}
+        self._way |= {"ssl": trust, "ssl_shutdown_timeout": _POLITE_SECONDS} if secure else {}
         always = {"Host": address.netloc} | HEADERS | headers
         self._head = "".join(f"{name}: {value}\r\n" for name, value in always.items()).encode("ascii")
         assert self._head.count(b"\n") == len(always), "a header with a line break in it"
@@ -74,12 +75,14 @@ class Line:
         self._room = asyncio.Semaphore(CONNECTIONS_MAX)
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
+        self._closed = False
         self.throttle = throttle
         self.access = Access.OK
         self.skew: Nanos | None = None  # our clock less the host's, by its last `Date`
 
     async def aclose(self) -> None:
-        """End every connection: politely, and then without waiting any longer."""
+        """End every connection: politely, and then without waiting any longer. No request leaves after it."""
+        self._closed = True
         self._idle.clear()
         left = list(self._open)
         for connection in left:
@@ -144,6 +147,9 @@ class Line:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._connect_seconds):
             _, connection = await loop.create_connection(Connection, self._host, self._port, **self._way)
+        if self._closed:
+            connection.abort()
+            raise ConnectionAbortedError
         self._open.add(connection)
         connection.gone.add_done_callback(lambda _: self._open.discard(connection))
         return connection
@@ -152,7 +158,7 @@ class Line:
         """`Date` is cut to the second, so the host's clock stood half a second later on average."""
         try:
             theirs = round(parsedate_to_datetime(date).timestamp()) * SECOND + SECOND // 2
-        except ValueError:
+        except (ValueError, OverflowError):
             return
         self.skew = (began + self._clock.now()) // 2 - theirs
 
