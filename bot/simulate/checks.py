@@ -233,11 +233,8 @@ class Judge:
 
     def _gate(self, order: PlaceOrder, now: Nanos) -> None:
         contract = self._contract
-        if (
-            order.instrument != contract.key
-            or not 0 < order.quantity <= contract.quantity
-            or order.quantity % (contract.lot)
-        ):
+        whole = 0 < order.quantity <= contract.quantity and not order.quantity % contract.lot
+        if order.instrument != contract.key or not whole:
             self._breach(now, "12 config gate", f"{order}")
         # No price: only the last rung, the broker's own closing of our position at market.
         if order.price % contract.tick or (order.price <= 0) != bool(order.closes):
