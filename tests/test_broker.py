@@ -65,7 +65,7 @@ async def world(base, clock=None, *, total_seconds=2.0):
         Hosts(base, base),
         trust=TRUST,
         total_seconds=total_seconds,
-        connect_seconds=total_seconds * 0.45,
+        connect_seconds=total_seconds * 0.9,
     )
     yield World(UpstoxBroker(clock, events.append, rest, jitter=lambda: 0.0, limits=QUICK), events, rest)
     await rest.aclose()

@@ -524,7 +524,7 @@ def rest_at(server) -> UpstoxRest:
         Token("a-token"),
         Hosts(server.base, server.base),
         total_seconds=2.0,
-        connect_seconds=0.9,
+        connect_seconds=1.8,
     )
 
 

@@ -49,7 +49,7 @@ ROW = {"order_id": "1", "status": "open", "transaction_type": "BUY", "instrument
 async def client(base, orders=None, **settings):
     clock = CountingClock()
     settings = {"total_seconds": 2.0, "trust": TRUST, **settings}
-    settings.setdefault("connect_seconds", settings["total_seconds"] * 0.45)
+    settings.setdefault("connect_seconds", settings["total_seconds"] * 0.9)
     rest = UpstoxRest(clock, Token(SECRET), Hosts(base, orders or base), **settings)
     try:
         yield rest, clock
@@ -296,7 +296,10 @@ async def test_of_two_addresses_an_order_does_not_wait_for_the_one_that_is_silen
     async def hanging(sock, address):
         await (asyncio.sleep(60) if address[0] == silent else connect(sock, address))
 
-    async with serving() as server, client(server.base) as (rest, _):
+    async with (
+        serving() as server,
+        client(server.base.replace("127.0.0.1", "localhost")) as (rest, _),
+    ):
         monkeypatch.setattr(loop, "getaddrinfo", both)
         monkeypatch.setattr(loop, "sock_connect", hanging)
         server.on(PLACE, success({"order_ids": ["1"]}))

@@ -10,6 +10,7 @@ import ssl
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -63,9 +64,10 @@ class Line:
         secure = address.scheme == "https"
         self._host, self._port = address.hostname, address.port or (443 if secure else 80)
         self._path = address.path.rstrip("/")
-        # Of a host with several addresses the next is tried beside one that does not answer (RFC 8305).
-        self._way: dict[str, Any] = {"happy_eyeballs_delay": _NEXT_ADDRESS_SECONDS}
-        self._way |= {"family": socket.AF_INET} if ipv4_only else {}
+        self._way: dict[str, Any] = {"family": socket.AF_INET} if ipv4_only else {}
+        if not _is_number(self._host):
+            # A name may have several addresses: the next is tried beside one that is silent (RFC 8305).
+            self._way |= {"happy_eyeballs_delay": _NEXT_ADDRESS_SECONDS}
         self._way |= {"ssl": trust, "ssl_shutdown_timeout": _POLITE_SECONDS} if secure else {}
         always = {"Host": address.netloc} | HEADERS | headers
         self._head = "".join(f"{name}: {value}\r\n" for name, value in always.items()).encode("ascii")
@@ -170,3 +172,11 @@ class Line:
                 self.access = Access.FORBIDDEN
             case HTTPStatus.OK | HTTPStatus.BAD_REQUEST:  # other answers may come without a look at the token
                 self.access = Access.OK
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
