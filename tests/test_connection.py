@@ -120,6 +120,26 @@ def test_where_the_network_cuts_an_answer_makes_no_difference(cuts, how):
     assert asyncio.run(once()) == Response(200, "", BODY)
 
 
+@given(
+    how=st.sampled_from(sorted(WHOLE)),
+    wounds=st.lists(st.tuples(st.integers(0, 200), st.binary(max_size=4)), min_size=1, max_size=5),
+)
+def test_no_wounded_answer_does_more_than_fail_its_call(how, wounds):
+    wounded = bytearray(b"".join(WHOLE[how]))
+    for at, patch in wounds:
+        wounded[at : at + len(patch) + 1] = patch
+    said: list[dict[str, object]] = []
+
+    async def once() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, words: said.append(words))
+        async with peer([bytes(wounded), b""]) as made:
+            with contextlib.suppress(OSError, Garbled, TooLarge):
+                assert isinstance(await asked(made), Response)
+
+    asyncio.run(once())
+    assert not said
+
+
 AGAIN = {
     "an answer with a length": ([OK + LENGTH + b"\r\n" + BODY], True),
     "an answer without a body": ([b"HTTP/1.1 204 No Content\r\n\r\n"], True),
