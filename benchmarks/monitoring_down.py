@@ -18,14 +18,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from bot.assemble.day import trade
-from bot.assemble.demo import MODEL
 from bot.assemble.market import synthetic_market
 from bot.assemble.plan import Plan
 from bot.core.forecast import RelDiff
 from bot.core.rules import RiskRules, Rules
 from bot.core.units import SECOND, ist_text
 from bot.run.live import WallClock
-from bot.storage.model import load_model
+from bot.storage.model import SHIPPED, load_model
 from bot.telemetry.logs import Logs
 from bot.twin.server import TOKEN
 from bot.upstox.auth import Token
@@ -68,7 +67,7 @@ async def _measured(port: int, folder: Path) -> dict[str, float]:
         session=market.session,
         contracts=market.contracts,
         rules=Rules(risk=RiskRules(entries_per_day=400)),
-        model=load_model(MODEL, rel_diff=RelDiff.PRICE_MINUS_ESTIMATE),
+        model=load_model(SHIPPED, rel_diff=RelDiff.PRICE_MINUS_ESTIMATE),
         hosts=Hosts(base, base),
         token=Token(TOKEN),
         data_folder=folder / "data",

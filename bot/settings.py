@@ -118,7 +118,7 @@ class TelemetrySettings(Section):
 
 
 class ModelSettings(Section):
-    path: Path = Path("models/trade_classifier.tflite")
+    path: Path | None = None  # the one that came along
 
 
 class _Document(Section):
@@ -156,7 +156,7 @@ class Settings:
     instrument_master: str | None
     archive_root: str
     telemetry: TelemetrySettings
-    model_path: Path
+    model_path: Path | None  # None: the one that came along
     token_file: Path
     process: ProcessSettings
     kill_file: Path

@@ -9,8 +9,8 @@ from bot.core.forecast import RelDiff
 from bot.core.rules import RiskRules, Rules, StrategyRules
 from bot.core.units import paise
 from bot.research.recording import Assumptions
+from bot.storage.model import SHIPPED
 
-MODEL = Path(__file__).parents[2] / "models" / "trade_classifier.tflite"
 _EXCHANGES = ("NSE", "BSE")
 
 
@@ -74,7 +74,7 @@ def options_of(
     return BacktestOptions(
         files=tuple(files),
         rules=Rules(strategy=strategy, risk=risk),
-        model=(model or MODEL) if filter_ == "model" else None,
+        model=(model or SHIPPED) if filter_ == "model" else None,
         given=Assumptions(lot, quantity, exchange),
         charges_day=charges_day,
         seed=seed,

@@ -26,7 +26,7 @@ from bot.research.day_report import Line, TradedDay, write_days
 from bot.research.picture import DayRecorder, draw_day
 from bot.run.lockstep import LockstepClock, LockstepLoop
 from bot.run.ports import Observer, Turn
-from bot.storage.model import ModelRefused, load_model
+from bot.storage.model import SHIPPED, ModelRefused, load_model
 from bot.storage.tick_source import TickFileError
 from bot.telemetry.logs import Logs
 from bot.telemetry.ops_server import PortTaken
@@ -34,7 +34,6 @@ from bot.twin.server import Twin
 from bot.upstox.auth import Token
 from bot.upstox.rest import Hosts
 
-MODEL = Path(__file__).parents[2] / "models" / "trade_classifier.tflite"
 STARTS_BEFORE_OPEN: Nanos = 20 * 60 * SECOND
 ENTRIES_PER_DAY = 400
 STOPS_PER_DAY = 10  # three slides are in the script: none of them shall end the show
@@ -73,7 +72,7 @@ def run_demo(options: DemoOptions, console: Console, market: DemoMarket | None =
         )
     )
     try:
-        model = load_model(MODEL, rel_diff=rules.strategy.rel_diff)
+        model = load_model(SHIPPED, rel_diff=rules.strategy.rel_diff)
     except ModelRefused as refused:
         raise DemoRefused([str(refused)]) from None
     loop = LockstepLoop(speed_max=options.max_speed)

@@ -29,7 +29,7 @@ from bot.storage import calendar_file, records
 from bot.storage.archive import ArchiveRefused
 from bot.storage.journal import JournalRefused, journal_path, read_journal
 from bot.storage.lock import FolderLock, FolderTaken
-from bot.storage.model import ModelRefused, load_model
+from bot.storage.model import SHIPPED, ModelRefused, load_model
 from bot.storage.token_file import TokenFileRefused
 from bot.telemetry.logs import Logs
 from bot.telemetry.ops_server import PortTaken
@@ -119,7 +119,7 @@ def _today(
     try:
         # One that somebody will still bring is waited for; until then nothing is asked with this word.
         token = Token(secret or "none-yet")
-        model = load_model(settings.model_path, rel_diff=settings.rules.strategy.rel_diff)
+        model = load_model(settings.model_path or SHIPPED, rel_diff=settings.rules.strategy.rel_diff)
     except ValueError:
         problem = "the access token has characters no HTTP header can carry: run `bot token set`"
         raise LiveRefused([problem]) from None

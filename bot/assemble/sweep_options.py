@@ -8,11 +8,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
-from bot.assemble.backtest_options import MODEL
 from bot.core.charges import NoRateCard, card_on
 from bot.core.forecast import RelDiff
 from bot.research.sweep import Common, Source, Trial
-from bot.storage.model import ModelRefused, load_model
+from bot.storage.model import SHIPPED, ModelRefused, load_model
 
 VALUES_MAX: Final = 1_000  # of one option
 CELLS_MAX: Final = 1_000_000
@@ -96,7 +95,7 @@ def common_of(
         for quantity in dict.fromkeys(trial.quantity for trial in trials)
         if lot is not None and quantity is not None and quantity % lot
     ]
-    path = (model or MODEL).absolute()
+    path = (model or SHIPPED).absolute()
     sha256 = ""
     for rel_diff in dict.fromkeys(trial.rel_diff for trial in trials if trial.filter == "model"):
         try:

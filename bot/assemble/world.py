@@ -38,13 +38,12 @@ from bot.simulate.loop import BoxClock, BoxLoop, rare_collections, time_zone_kep
 from bot.simulate.network import running
 from bot.simulate.troubles import Kind, Trouble, away, draw
 from bot.simulate.twin_box import BoxTwin
-from bot.storage.model import LoadedModel, load_model
+from bot.storage.model import SHIPPED, LoadedModel, load_model
 from bot.telemetry.logs import Logs
 from bot.twin.market_source import synthetic
 from bot.upstox.auth import Token
 from bot.upstox.rest import Hosts
 
-MODEL: Final = Path(__file__).parents[2] / "models" / "trade_classifier.tflite"
 DAY: Final = date(2026, 9, 16)
 KEY: Final = "NSE_FO|45450"
 CANARY: Final = "canary-5c1f0e-token"  # a token found in any text is a secret told
@@ -285,7 +284,7 @@ def _model(rng: Random) -> LoadedModel:
     from bot.core.forecast import RelDiff
 
     if not _LOADED:
-        _LOADED["model"] = load_model(MODEL, rel_diff=RelDiff.PRICE_MINUS_ESTIMATE)
+        _LOADED["model"] = load_model(SHIPPED, rel_diff=RelDiff.PRICE_MINUS_ESTIMATE)
     loaded = _LOADED["model"]
     return LoadedModel(lambda _: 0.9 if rng.random() < 2 / 3 else 0.1, loaded.passport, loaded.runtime)
 

@@ -72,13 +72,12 @@ def replay(
 
     Exit codes: 0 identical · 1 different.
     """
-    from bot.assemble.backtest_options import MODEL
     from bot.assemble.replay import run_replay
-    from bot.storage.model import ModelRefused
+    from bot.storage.model import SHIPPED, ModelRefused
     from bot.storage.tape import TapeRefused
 
     try:
-        raise typer.Exit(run_replay(tape, model or MODEL, Console()))
+        raise typer.Exit(run_replay(tape, model or SHIPPED, Console()))
     except (TapeRefused, ModelRefused) as refused:
         refuse([str(refused)])
 
@@ -95,11 +94,11 @@ def report(
     ] = None,
 ) -> None:
     """Draw traded days from the archive: one HTML file that needs no network, a table first for several."""
-    from bot.assemble.backtest_options import MODEL
     from bot.assemble.day_pages import ReportRefused, run_report
+    from bot.storage.model import SHIPPED
 
     try:
-        raise typer.Exit(run_report(what, archive, out, (model or MODEL, challenger), Console()))
+        raise typer.Exit(run_report(what, archive, out, (model or SHIPPED, challenger), Console()))
     except ReportRefused as refused:
         refuse(refused.problems)
 

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from bot.core.forecast import FEATURES, WINDOW_TICKS, Classifier, RelDiff, Window
 
 MODEL_FILE: Final = "trade_classifier.tflite"
+SHIPPED: Final = Path(__file__).parents[2] / "models" / MODEL_FILE  # the one that came along
 PASSPORT_FILE: Final = "passport.json"
 FORMAT: Final = 1
 WINDOW_SHAPE: Final = (1, WINDOW_TICKS, FEATURES)

@@ -20,7 +20,7 @@ from bot.core.events import Event, FeedUp, SegmentStatus, Tick
 from bot.core.units import SECOND, InstrumentKey, rupees_text
 from bot.storage.archive import ArchiveFailed, ArchiveRefused
 from bot.storage.archive_probe import probe
-from bot.storage.model import ModelRefused, load_model
+from bot.storage.model import SHIPPED, ModelRefused, load_model
 from bot.upstox.feed import MarketFeed
 from bot.upstox.reconnect import State
 from bot.upstox.wire_market import MarketDecoder
@@ -75,7 +75,9 @@ async def model(ground: Ground) -> Finding:
     settings = ground.settings
     try:
         rel_diff = settings.rules.strategy.rel_diff
-        loaded = await on_thread(ground.clock, lambda: load_model(settings.model_path, rel_diff=rel_diff))
+        loaded = await on_thread(
+            ground.clock, lambda: load_model(settings.model_path or SHIPPED, rel_diff=rel_diff)
+        )
     except ModelRefused as refused:
         return no_go("model", *_said_and_advice(str(refused)))
     rows = len(loaded.passport.golden_probabilities)
