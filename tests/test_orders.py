@@ -114,13 +114,16 @@ def _facts(account: Account) -> list[object]:
 
 @st.composite
 def lives(draw: st.DrawFn) -> tuple[list[OrderReport], int, int]:
-    """All the words of one BUY (parts at their own prices, amends, an end), its units and their paise."""
+    """All the words of one BUY (parts at their own prices, amends, an end), its units and their paise. It may
+    have been asked for less at first, and for more before that was filled.
+    """
     quantity, price = draw(st.integers(1, 20)) * 75, draw(st.integers(20_000, 40_000))
+    first = draw(st.integers(1, quantity // 75)) * 75
     cuts = draw(st.lists(st.integers(1, quantity), max_size=6, unique=True).map(sorted))
     whole = draw(st.booleans())
     if whole and quantity not in cuts:
         cuts.append(quantity)
-    words = [report("put order req received", quantity=quantity), report("open", quantity=quantity)]
+    words = [report("put order req received", quantity=first), report("open", quantity=first)]
     units = value = 0
     for filled in cuts:
         value += (filled - units) * draw(st.integers(price - 500, price))
@@ -128,7 +131,8 @@ def lives(draw: st.DrawFn) -> tuple[list[OrderReport], int, int]:
         status = draw(
             st.sampled_from(["open", "modified", "not modified", "not cancelled", "modify pending"])
         )
-        words.append(report(status, quantity=quantity)._replace(filled_quantity=units, filled_value=value))
+        asked = first if units < first else quantity
+        words.append(report(status, quantity=asked)._replace(filled_quantity=units, filled_value=value))
     if units == quantity:
         end = "complete"
     else:
@@ -289,6 +293,17 @@ def test_a_modify_is_under_way_until_it_is_settled() -> None:
     account.answered(answer(Outcome.REFUSED, Act.MODIFY))
     assert order.asked is None
     assert order.price == 29_000
+
+
+def test_a_row_read_before_a_fill_ends_nothing() -> None:
+    """The book as it was when 75 were asked for comes after 75 of 150 are filled: 75 more are still out."""
+    account = fresh()
+    account.sent(ModifyOrder(TAG, "261", OrderType.LIMIT, 150, 30_005, 0, Reason.SIGNAL_EXIT), 3)
+    account.heard(report("modified", quantity=150, mono=4))
+    account.heard(report("open", 75, quantity=150, mono=4))
+    account.heard(report("modify pending", quantity=75, mono=5))
+    order = account.orders[TAG]
+    assert (order.state, order.filled, order.unfilled) == (State.LIVE, 75, 75)
 
 
 def test_a_tag_is_never_used_twice() -> None:

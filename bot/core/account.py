@@ -189,12 +189,14 @@ class Account:
         order.order_id = report.order_id or order.order_id
         order.exchange_order_id = report.exchange_order_id or order.exchange_order_id
         order.message = report.message or order.message
-        self._hear_terms(order, report)
+        old = report.filled_quantity < order.filled  # read before a fill we know of: so are its terms
+        if not old:
+            self._hear_terms(order, report)
         fill = self._fill(order, report) if report.filled_quantity > order.filled else None
         word = word_of(report.status)
         if word is None:
             return Heard(fill, f"a status we do not know: {report.status!r}")
-        if 0 < order.quantity <= order.filled and word is Word.WORKING:
+        if word is Word.WORKING and not old and 0 < order.quantity <= order.filled:
             word = Word.COMPLETE  # all of it is filled: the word only lags behind
         if word is Word.COMPLETE and order.filled < order.quantity:
             return Heard(fill, f"complete, but only {order.filled} of {order.quantity} filled")
