@@ -87,10 +87,13 @@ def test_held_through_sigterm_and_sold_by_a_flatten_that_starts_its_own_engine(
 ) -> None:
     """On the wall clock, with a real SIGTERM; exit 5, then flat and 0."""
     with TwinThread(starts_at=at("09:20:00"), speed=30) as twin:
-        chosen = settings(
-            tmp_path, TEXT, BOT_STRATEGY__THRESHOLD="0.01", BOT_PROCESS__ON_STOP="hold",
-            BOT_PROCESS__CRASH_LOOP_BOOTS="0",
-            BOT_BROKER__API_HOST=twin.rest, BOT_BROKER__ORDER_HOST=twin.rest,
+        chosen, touchy = (
+            settings(
+                tmp_path, TEXT, BOT_STRATEGY__THRESHOLD="0.01", BOT_PROCESS__ON_STOP="hold",
+                BOT_PROCESS__CRASH_LOOP_BOOTS=boots,
+                BOT_BROKER__API_HOST=twin.rest, BOT_BROKER__ORDER_HOST=twin.rest,
+            )
+            for boots in ("0", "1")
         )  # fmt: skip
 
         def term() -> None:
@@ -108,9 +111,11 @@ def test_held_through_sigterm_and_sold_by_a_flatten_that_starts_its_own_engine(
         assert twin.position() > 0
         assert run_flatten(chosen, Console(), sure=lambda _: False) == EXIT_DONE
         assert twin.position() > 0, "a person who says no"
-        assert run_flatten(chosen, Console(), sure=lambda _: True, clock=twin.clock) == EXIT_DONE
+        assert run_flatten(touchy, Console(), sure=lambda _: True, clock=twin.clock) == EXIT_DONE
         assert twin.position() == 0
-    assert "Flat." in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "Flat." in out
+    assert "CrashLoop" not in out, "a person's start that only sells is no crash"
 
 
 def test_a_second_bot_is_refused_with_3_and_told_who_runs(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from bot.assemble.readings import Readings
 from bot.core.calendar import Calendar
 from bot.core.session import Session
 from bot.core.trading_day import BrokerDay, NoSession, Opening
-from bot.run.crash_loop import CrashLoop
+from bot.run.crash_loop import NEVER, CrashLoop
 from bot.run.ports import Clock, Observer, Record
 from bot.run.timetable import Timetable
 from bot.settings import Settings
@@ -326,6 +326,8 @@ class _Live:
             on_ready=day.control.ready if day.control is not None else lambda _: None,
             writer=day.lease.writer if day.lease is not None else "",
             hold_on_stop=settings.process.on_stop == "hold" and not day.flatten_now,
-            crash_loop=CrashLoop(settings.process.crash_loop_boots, settings.process.crash_loop_minutes * 60),
+            crash_loop=NEVER  # a person's start, and it enters nothing
+            if day.flatten_now
+            else CrashLoop(settings.process.crash_loop_boots, settings.process.crash_loop_minutes * 60),
         )
         return plan if day.jitter_seed is None else replace(plan, jitter_seed=day.jitter_seed)
